@@ -13,8 +13,9 @@ use toktra_siem_store::{Damage, StoreError};
 use toktra_siem_telemetry::{Answered, Followed};
 
 use super::Context;
-use super::link::{Exchanged, Link, SendLimits};
+use super::link::{Exchanged, Holds, Link, SendLimits};
 use super::memory::Held;
+use super::node::Member;
 
 /// An attempt that is to be made.
 pub(super) struct Order {
@@ -28,6 +29,8 @@ pub(super) struct Order {
     pub(super) full: bool,
     /// How long it may take.
     pub(super) deadline: Duration,
+    /// Who has claimed the stream: nothing is sent that it does not hold.
+    pub(super) member: Arc<Member>,
 }
 
 /// The events of an attempt.
@@ -93,12 +96,15 @@ pub(super) enum OwnFailure {
     /// The request could not be made.
     #[error("the request could not be made: {0}")]
     Encode(#[from] EncodeError),
+    /// The stream may be another's by now.
+    #[error("this node may have been given up")]
+    NotHeld,
 }
 
 /// Makes the attempt.
 pub(super) async fn run(ctx: Arc<Context>, link: Arc<Link>, order: Order) -> Done {
     let started = Instant::now();
-    let Order { delivery, carried, ordinal, full, deadline } = order;
+    let Order { delivery, carried, ordinal, full, deadline, member } = order;
     let Carried { events, mut held } = carried;
     let flight = ctx.telemetry.in_flight(delivery.stream);
     let limits = SendLimits { deadline, anew: delivery.probe };
@@ -107,12 +113,12 @@ pub(super) async fn run(ctx: Arc<Context>, link: Arc<Link>, order: Order) -> Don
             if let (Some(held), Some(events)) = (&mut held, &events) {
                 held.set(bytes(events));
             }
-            attempt(&ctx, &link, &delivery, events, limits).await
+            attempt(&ctx, &link, &delivery, events, limits, &|| member.holds()).await
         }
         Err(failure) => Err(failure.into()),
     };
     drop((flight, held));
-    if result.is_err() {
+    if matches!(&result, Err(failure) if !matches!(failure, OwnFailure::NotHeld)) {
         ctx.telemetry.not_made(link.connector.settings.platform, delivery.stream);
     }
     Done { delivery, ordinal, full, started, round_trip: started.elapsed(), result }
@@ -130,13 +136,15 @@ async fn read(
     ctx.store.read_members(delivery.org, &delivery.members).await.map(Some)
 }
 
-/// Makes one attempt, whatever the delivery's trigger: there is no other way from events to an endpoint.
+/// Makes one attempt, whatever the delivery's trigger: there is no other way from events to an endpoint. `holds` is asked right before the
+/// request leaves.
 pub(super) async fn attempt(
     ctx: &Context,
     link: &Link,
     delivery: &Delivery,
     events: Option<Vec<Arc<StoredEvent>>>,
     limits: SendLimits,
+    holds: &Holds<'_>,
 ) -> Result<Judged, OwnFailure> {
     let (now, started) = (ctx.clock.now(), Instant::now());
     let (encoded, events) = encode(ctx, link, delivery, events).await?;
@@ -147,8 +155,11 @@ pub(super) async fn attempt(
         return Ok(Judged { input: Input::Unsendable { omitted }, attempt: None, unprepared: None, followed });
     };
     let sent = delivery.items() - omitted.len();
-    let Exchanged { answer, warning: unprepared, prepared, asked } =
-        link.exchange(&request, delivery.id, &*ctx.clock, &*ctx.random, limits).await;
+    let Exchanged { answer, warning: unprepared, prepared, asked, held_back } =
+        link.exchange(&request, delivery.id, &*ctx.clock, &*ctx.random, limits, holds).await;
+    if held_back {
+        return Err(OwnFailure::NotHeld);
+    }
     // A test may be one of settings that are not saved.
     if delivery.trigger != Trigger::Test {
         let until = link.sender.certificate_until();

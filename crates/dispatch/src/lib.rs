@@ -2,8 +2,8 @@
 //!
 //! The cast: a [`worker`] owns a stream. It **selects** events behind its cursor, **opens** deliveries (which pins them), has each one
 //! **attempted** in a task of its own, lets the pure [`step`](toktra_siem_core::delivery::step) say what the answer means, and **settles**.
-//! The [`hub`] starts a worker when a connector is switched on and ends it when it is switched off; a [`link`] is what a worker needs to
-//! reach its endpoint, taken anew whenever the connector is saved.
+//! The [`hub`] claims streams for this [`node`] and has a worker for each, until the connector is switched off or another node has it; a [`link`]
+//! is what a worker needs to reach its endpoint, taken anew whenever the connector is saved.
 //!
 //! Deliberately absent: a queue. Work is derived from what is stored (cursor, ranges, parked rows, pending deliveries), so that a lost
 //! wake-up costs a few seconds and a crash costs nothing. One worker never waits for another: a slow endpoint slows its own stream only.
@@ -29,8 +29,10 @@ mod job;
 pub mod link;
 pub mod links;
 pub mod memory;
+pub mod node;
 mod probe;
 mod resend;
+pub mod run;
 mod select;
 mod settle;
 mod slots;
@@ -47,6 +49,8 @@ mod tests;
 pub struct Context {
     /// Where everything is kept.
     pub store: Arc<dyn Store>,
+    /// This process among those that share the store.
+    pub node: Arc<node::Node>,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
     /// Ids and jitter.

@@ -201,7 +201,12 @@ pub struct Exchanged {
     pub prepared: bool,
     /// The request, as the history keeps it; `None` where it was not sent.
     pub asked: Option<SentRequest>,
+    /// It was not sent, since what it is part of may be another's by now.
+    pub held_back: bool,
 }
+
+/// Whether a request may leave.
+pub type Holds<'a> = dyn Fn() -> bool + Send + Sync + 'a;
 
 impl Link {
     /// Signs `request` as part of `delivery`, and has the destination add what goes over the signature.
@@ -236,7 +241,7 @@ impl Link {
     }
 
     /// Sends `request` as part of `delivery`, with what has to be fetched for it, all within `limits`. What was fetched is in nothing that
-    /// comes of it. Where the endpoint does not take that any more, it is fetched anew, once.
+    /// comes of it. Where the endpoint does not take that any more, it is fetched anew, once. `holds` is asked right before it is sent.
     pub async fn exchange(
         &self,
         request: &OutboundRequest,
@@ -244,9 +249,10 @@ impl Link {
         clock: &dyn Clock,
         random: &dyn Random,
         limits: SendLimits,
+        holds: &Holds<'_>,
     ) -> Exchanged {
         let until = Instant::now() + limits.deadline;
-        let (mut warning, mut prepared, mut asked) = (None, false, None);
+        let (mut warning, mut prepared, mut asked, mut held_back) = (None, false, None, false);
         let answer = loop {
             let (grant, fresh) = match self.prepare(clock, random, until).await {
                 Prepared::Ready { warning: told, grant, fresh } => {
@@ -255,6 +261,10 @@ impl Link {
                 }
                 Prepared::Hold { cause, misconfigured } => break Err(Unreached { cause, misconfigured }),
             };
+            if !holds() {
+                held_back = true;
+                break Err(Unreached { cause: not_held(), misconfigured: false });
+            }
             let signed = self.seal(request.clone(), delivery, grant.as_ref(), clock);
             asked = Some(SentRequest::of(&signed).without(&redactor(grant.as_ref())));
             let answer = self.send_by(signed, grant.as_ref(), SendLimits { anew: limits.anew, ..left(until) }).await;
@@ -269,7 +279,7 @@ impl Link {
                 _ => break answer,
             }
         };
-        Exchanged { answer, warning, prepared, asked }
+        Exchanged { answer, warning, prepared, asked, held_back }
     }
 
     /// The same for a request that belongs to no delivery, such as a query for acknowledgements.
@@ -281,7 +291,7 @@ impl Link {
         limits: SendLimits,
     ) -> Result<Reply, Unreached> {
         let id = DeliveryId(random.uuid_v7(clock.now()));
-        self.exchange(request, id, clock, random, limits).await.answer
+        self.exchange(request, id, clock, random, limits, &|| true).await.answer
     }
 
     /// The endpoint does not take the grant `used` any more: the next request prepares it anew, unless another has done so meanwhile.
@@ -342,6 +352,10 @@ fn redactor(grant: Option<&Grant>) -> Redactor {
 
 fn left(until: Instant) -> SendLimits {
     SendLimits::within(until.saturating_duration_since(Instant::now()))
+}
+
+fn not_held() -> Cause {
+    Cause::new("not_held", "Nothing was sent: this node may have been given up.")
 }
 
 fn still_prepared() -> Cause {

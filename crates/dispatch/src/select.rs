@@ -366,6 +366,12 @@ impl Worker {
                 self.refresh().await?;
                 Ok(false)
             }
+            // The connector was saved, or another has the stream.
+            Err(StoreError::Fenced) => {
+                self.reload().await?;
+                self.eager = true;
+                Ok(false)
+            }
             Err(failure) => {
                 self.ctx.telemetry.refused_by_store(&failure, Invariant::D3);
                 Err(failure.into())

@@ -14,7 +14,7 @@ use toktra_siem_store::{Settlement, StoreError};
 use toktra_siem_telemetry::Followed;
 
 use super::Context;
-use super::attempt::{Done, Judged};
+use super::attempt::{Done, Judged, OwnFailure};
 use super::concurrency::Sample;
 use super::job;
 use super::worker::{ProbePlan, Waiting, Worker, WorkerError};
@@ -59,6 +59,10 @@ impl Worker {
                 self.learn(&step.signal, done.ordinal, sample);
                 let learnt = Learnt { attempt, followed: Some(followed) };
                 self.settle(&done.delivery, step, learnt, done.ordinal, done.started).await
+            }
+            Err(OwnFailure::NotHeld) => {
+                self.waiting.push(Waiting { delivery: done.delivery, due: Instant::now(), after_failure: None });
+                Ok(())
             }
             Err(failure) => {
                 tracing::error!(stream = %self.stream, connector_name = self.name(), delivery = %done.delivery.id, error = %failure,
@@ -288,7 +292,11 @@ impl Worker {
         let now = self.ctx.clock.now();
         let id = RangeId(self.ctx.random.uuid_v7(now));
         let trigger = delivery::Trigger::Recovery;
-        self.ctx.store.recover(&self.lease, id, trigger, Breaker::default(), now).await?;
+        match self.ctx.store.recover(&self.lease, id, trigger, Breaker::default(), now).await {
+            // The connector was saved meanwhile, which has done the same; or another has the stream.
+            Err(StoreError::Fenced) => return self.reload().await,
+            recovered => recovered?,
+        };
         self.resend.begin();
         self.parked_windows = true;
         self.refresh().await

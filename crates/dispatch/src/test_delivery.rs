@@ -111,7 +111,11 @@ pub async fn run(ctx: Arc<Context>, order: TestOrder) -> Result<TestReport, Stor
     }
     let test_event =
         TestEvent { event_id: event.event_id, event_time: event.event_time, payload: event.payload.clone() };
-    let value = TestOpen { event: test_event, deliveries: if kept { deliveries.clone() } else { Vec::new() } };
+    let value = TestOpen {
+        event: test_event,
+        deliveries: if kept { deliveries.clone() } else { Vec::new() },
+        node: ctx.node.member().id(),
+    };
     ctx.store.open_tests(connector.org, Change { value, audit }).await?;
     listener.tell(|| Progress::Begun(event.event_id));
 
@@ -198,7 +202,7 @@ impl Trial {
         let watched = Watched::new(direct.clone(), self.until, stream, self.listener.clone());
         self.link.sender = watched.clone();
         let events = self.delivery.window.is_none().then(|| vec![self.event.clone()]);
-        let judged = attempt(&self.ctx, &self.link, &self.delivery, events, self.limits()).await;
+        let judged = attempt(&self.ctx, &self.link, &self.delivery, events, self.limits(), &|| true).await;
         let Judged { input, attempt, unprepared, followed: _ } = judged.unwrap_or_else(|failure| {
             tracing::error!(delivery = %self.delivery.id, error = %failure, "a test delivery could not be made");
             Judged {

@@ -9,8 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use toktra_siem_core::breaker::{Breaker, FOR_GOOD, OpenKind};
-use toktra_siem_core::cause::Cause;
+use toktra_siem_core::breaker::{Breaker, FOR_GOOD};
 use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::ids::{DeliveryId, OrgId, Seq, StreamId};
 use toktra_siem_core::time::Timestamp;
@@ -24,7 +23,9 @@ use super::concurrency::Concurrency;
 use super::job::Jobs;
 use super::link::{Link, LinkError, Prepared};
 use super::memory::Share;
+use super::node::Member;
 use super::resend::Resend;
+use super::run::UNUSABLE;
 use super::select::Lingering;
 
 /// How others steer a worker.
@@ -38,6 +39,8 @@ pub struct Control {
     pub stop: CancellationToken,
     /// The process is ending: go on while there is something to do at once, then end.
     pub drain: CancellationToken,
+    /// Who has claimed the stream: the worker ends with it.
+    pub member: Arc<Member>,
 }
 
 /// A pending delivery that is not in flight.
@@ -85,6 +88,7 @@ pub(super) struct Worker {
     pub(super) ctx: Arc<Context>,
     pub(super) org: OrgId,
     pub(super) stream: StreamId,
+    pub(super) member: Arc<Member>,
     pub(super) lease: Lease,
     pub(super) link: Arc<Link>,
     pub(super) head: watch::Receiver<Seq>,
@@ -134,85 +138,13 @@ pub(super) struct Worker {
     pub(super) eager: bool,
 }
 
-/// What the stream's connector is called, for the log; `None` if that cannot be read.
-pub(super) async fn name(ctx: &Context, org: OrgId, stream: StreamId) -> Option<String> {
-    ctx.store.connector(org, stream.connector).await.ok().map(|record| record.connector.name)
-}
+/// How often a worker that may not send asks whether it may again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Runs the worker of `stream` until it is stopped, drained or fenced. Failures of the store are logged and survived.
-pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: Control) {
-    loop {
-        control.changed.mark_unchanged();
-        let failure = match Worker::start(ctx.clone(), org, stream).await {
-            Ok(mut worker) => {
-                let served = worker.serve(&mut control).await;
-                worker.wind_down().await;
-                match served {
-                    Ok(()) => return,
-                    Err(failure) => failure,
-                }
-            }
-            Err(failure) => failure,
-        };
-        let name = name(&ctx, org, stream).await;
-        let connector_name = name.as_deref();
-        let pause = match failure {
-            WorkerError::Store(StoreError::NotFound) | WorkerError::Link(LinkError::Gone) => {
-                tracing::info!(%stream, connector_name, "the stream is gone: its worker ends");
-                ctx.warnings.works(stream);
-                return;
-            }
-            WorkerError::Store(StoreError::Fenced) => {
-                tracing::info!(%stream, connector_name, "the stream was switched off, or has another owner");
-                ctx.timing.after_store_failure
-            }
-            WorkerError::Link(LinkError::Unusable(why)) => {
-                if let Err(failure) = hold_unusable(&ctx, stream, connector_name, why).await {
-                    tracing::error!(%stream, connector_name, error = %failure, "the hold could not be recorded");
-                    ctx.warnings.failed(stream, ctx.clock.now(), Cause::own_failure(&failure));
-                }
-                ctx.timing.after_unusable_link
-            }
-            failure => {
-                tracing::error!(%stream, connector_name, error = %failure, "the worker of this stream starts afresh");
-                ctx.warnings.failed(stream, ctx.clock.now(), Cause::own_failure(&failure));
-                ctx.timing.after_store_failure
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            Ok(()) = control.changed.changed() => {}
-            () = control.stop.cancelled() => return,
-            () = control.drain.cancelled() => return,
-        }
-    }
-}
-
-/// The code of the cause why a connector cannot be used.
-const UNUSABLE: &str = "connector_unusable";
-
-/// Opens the breaker of a stream whose connector cannot be used, so that its health says why at present and when it is looked at again; the log
-/// says it once for each reason. A save closes it; so does the first probe that succeeds once the connector can be used again. Where the receiver
-/// wants no more, that stays the reason.
-pub(super) async fn hold_unusable(
-    ctx: &Context,
-    stream: StreamId,
-    connector_name: Option<&str>,
-    why: String,
-) -> Result<(), StoreError> {
-    let (lease, record) = ctx.store.lease(stream).await?;
-    let now = ctx.clock.now();
-    let cause = Cause::new(UNUSABLE, format!("This connector cannot be used: {why}."));
-    let (since, failures) = match &record.breaker {
-        Breaker::Closed { .. } => (now, 0),
-        open if open.next_probe().is_none() => return Ok(()),
-        Breaker::Open { since, failures, .. } => (*since, *failures),
-    };
-    if !matches!(&record.breaker, Breaker::Open { cause: known, .. } if *known == cause) {
-        tracing::error!(%stream, connector_name, why, "this connector cannot be used: its events wait");
-    }
-    let (kind, probe_at) = (OpenKind::Misconfigured, now.plus(ctx.timing.after_unusable_link));
-    ctx.store.set_breaker(&lease, Breaker::Open { kind, cause, since, failures, probe_at }).await
+/// The way to the endpoint of a stream, as it was last saved. `Off` if nothing is to be sent there: whoever has not been told finds out here.
+async fn wanted(ctx: &Context, org: OrgId, stream: StreamId) -> Result<Arc<Link>, WorkerError> {
+    let link = ctx.links.link(org, stream).await?;
+    if link.connector.active { Ok(Arc::new(link)) } else { Err(WorkerError::Off) }
 }
 
 /// Why a worker could not go on.
@@ -222,6 +154,8 @@ pub(super) enum WorkerError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Link(#[from] LinkError),
+    #[error("the connector is switched off")]
+    Off,
     #[error("an attempt ended abnormally: {0}")]
     Panicked(#[from] tokio::task::JoinError),
 }
@@ -232,10 +166,14 @@ impl Worker {
         &self.link.connector.name
     }
 
-    /// Takes the stream over and finds out where it stands.
-    async fn start(ctx: Arc<Context>, org: OrgId, stream: StreamId) -> Result<Self, WorkerError> {
-        let link = Arc::new(ctx.links.link(org, stream).await?);
-        let (lease, record) = ctx.store.lease(stream).await?;
+    /// Takes the stream up, which `member` has claimed, and finds out where it stands.
+    pub(super) async fn start(
+        ctx: Arc<Context>,
+        (org, stream): (OrgId, StreamId),
+        member: Arc<Member>,
+    ) -> Result<Self, WorkerError> {
+        let (lease, record) = ctx.store.lease(member.id(), stream).await?;
+        let link = wanted(&ctx, org, stream).await?;
         let pending = ctx.store.pending(stream).await?;
         let ranges = ctx.store.ranges(stream).await?;
         let head = ctx.store.head(org).await?;
@@ -246,6 +184,7 @@ impl Worker {
             ctx,
             org,
             stream,
+            member,
             lease,
             link,
             head,
@@ -339,9 +278,10 @@ impl Worker {
         at.since(self.ctx.clock.now()).min(self.ctx.policy.retry_after_cap)
     }
 
-    async fn serve(&mut self, control: &mut Control) -> Result<(), WorkerError> {
+    /// Works until it is told to end, or its node is dead.
+    pub(super) async fn serve(&mut self, control: &mut Control) -> Result<(), WorkerError> {
         loop {
-            if control.stop.is_cancelled() {
+            if control.stop.is_cancelled() || self.member.is_dead() {
                 return Ok(());
             }
             if control.drain.is_cancelled() {
@@ -353,18 +293,24 @@ impl Worker {
                 self.reload().await?;
             }
             self.head.borrow_and_update();
-            self.start_ahead();
-            self.start_deliveries().await?;
+            // Otherwise the stream may be another's by now: nothing starts until that is known.
+            let holds = self.member.holds();
+            if holds {
+                self.start_ahead();
+                self.start_deliveries().await?;
+            }
             self.memory.leave();
             if self.faults.unmade.is_empty() && std::mem::take(&mut self.faults.told) {
                 self.ctx.warnings.works(self.stream);
             }
             if !control.drain.is_cancelled() {
-                self.offer();
-            } else if self.withdraw() && !self.has_pinned() && self.in_flight.is_empty() {
+                if holds {
+                    self.offer();
+                }
+            } else if self.withdraw() && !(holds && self.has_pinned()) && self.in_flight.is_empty() {
                 return Ok(());
             }
-            let wake = self.next_wake();
+            let wake = if holds { self.next_wake() } else { Instant::now() + LOOK_AGAIN };
             tokio::select! {
                 Some(done) = self.in_flight.join_next() => self.finished(done?).await?,
                 Some(recorded) = self.records.join_next() => recorded??,
@@ -376,6 +322,7 @@ impl Worker {
                 Ok(()) = control.changed.changed() => control.changed.mark_changed(),
                 Ok(()) = control.jobs.changed() => self.jobs.hint(),
                 () = control.stop.cancelled() => {}
+                () = control.member.died() => {}
                 () = control.drain.cancelled(), if !control.drain.is_cancelled() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
@@ -384,7 +331,7 @@ impl Worker {
 
     /// Lets what is in flight come to its end and be recorded, whatever ended the worker: an answer that is thrown away would be a
     /// duplicate later. What is pending stays so in the store.
-    async fn wind_down(&mut self) {
+    pub(super) async fn wind_down(&mut self) {
         self.leave_pinned().await;
         while let Some(done) = self.in_flight.join_next().await {
             let recorded = match done {
@@ -392,8 +339,10 @@ impl Worker {
                 Err(panicked) => Err(panicked.into()),
             };
             match recorded {
-                // A stream that was switched off or deleted opens nothing more; what was learnt of it is recorded all the same.
-                Ok(()) | Err(WorkerError::Store(StoreError::Fenced)) => {}
+                // A stream that was switched off, deleted or lost opens nothing more; what was learnt of it is recorded all the same.
+                Ok(())
+                | Err(WorkerError::Store(StoreError::Fenced) | WorkerError::Off | WorkerError::Link(LinkError::Gone)) =>
+                    {}
                 Err(failure) => {
                     tracing::error!(stream = %self.stream, connector_name = self.name(), error = %failure, "an outcome was not recorded");
                 }
@@ -406,19 +355,19 @@ impl Worker {
         }
     }
 
-    /// The connector was saved: settings, filter, breaker and ranges may all have changed.
-    async fn reload(&mut self) -> Result<(), WorkerError> {
+    /// The connector was saved: settings, filter, breaker, ranges and lease may all have changed.
+    pub(super) async fn reload(&mut self) -> Result<(), WorkerError> {
         self.end_offer().await;
         // What is on its way to the store first: it was decided before the save.
         while let Some(recorded) = self.records.join_next().await {
             recorded??;
         }
-        self.link = Arc::new(self.ctx.links.link(self.org, self.stream).await?);
+        // A save makes a newer one. If another has the stream, this is where it comes out. Then what was saved is never older than the lease.
+        let (lease, record) = self.ctx.store.lease(self.member.id(), self.stream).await?;
+        self.lease = lease;
+        self.link = wanted(&self.ctx, self.org, self.stream).await?;
         self.concurrency.set_max(self.link.connector.settings.max_in_flight);
         self.prepare_early();
-        // Switched off and on again between two looks, the stream has moved on from the lease.
-        let (lease, record) = self.ctx.store.lease(self.stream).await?;
-        self.lease = lease;
         self.ranges = self.ctx.store.ranges(self.stream).await?;
         self.take_up(&record);
         self.resend.begin();
@@ -457,7 +406,8 @@ impl Worker {
         self.started.push((self.ordinal, Instant::now()));
         let request = self.ctx.timing.request;
         let deadline = if delivery.probe { self.breaker.probe_deadline(self.needs, request) } else { request };
-        let order = Order { delivery, carried, ordinal: self.ordinal, full, deadline };
+        let member = Arc::clone(&self.member);
+        let order = Order { delivery, carried, ordinal: self.ordinal, full, deadline, member };
         self.in_flight.spawn(attempt::run(self.ctx.clone(), self.link.clone(), order));
     }
 

@@ -21,7 +21,8 @@ use toktra_siem_core::event::intake::{Intake, OrgRule, normalise_own};
 use toktra_siem_core::ids::{EventId, OrgId, StreamId};
 use toktra_siem_core::outage::{Alert, Outage, Went};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::{Store, StoreError, StreamOverview, StreamRecord};
+use toktra_siem_dispatch::node::Node;
+use toktra_siem_store::{Role, Store, StoreError, StreamOverview, StreamRecord};
 
 use crate::notices::Notices;
 
@@ -57,9 +58,9 @@ impl OwnEvents {
         Self { store, clock, random, notices, beat: None, looked: None }
     }
 
-    /// Makes what is `wanted` until `stop`.
-    pub async fn run(mut self, wanted: Wanted, stop: CancellationToken) -> anyhow::Result<()> {
-        loop {
+    /// Makes what is `wanted` until `stop`, where this node has the role.
+    pub async fn run(mut self, wanted: Wanted, node: Arc<Node>, stop: CancellationToken) -> anyhow::Result<()> {
+        while stop.run_until_cancelled(node.until_it_has(Role::OwnEvents)).await.is_some() {
             if let Err(failure) = self.look(wanted).await {
                 tracing::warn!(error = %failure, "the service's own events could not be made; trying again");
             }
@@ -68,6 +69,7 @@ impl OwnEvents {
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
+        Ok(())
     }
 
     /// Makes what is due now. That it was told is kept only once it is on disk.

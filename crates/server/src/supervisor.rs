@@ -20,7 +20,7 @@ pub enum Stage {
     Dispatch,
     /// Keeps house (retention, rotations); told together with [`Stage::Dispatch`].
     Upkeep,
-    /// Reports to others what was done (traces); told last, so that nothing is missing.
+    /// Reports to others what was done (traces), and that this node is there; told last, so that nothing is missing.
     Report,
 }
 

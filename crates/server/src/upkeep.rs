@@ -1,11 +1,12 @@
 //! Housekeeping: what has outlived its time is removed, or has to make room under the disk budget; rotations of signing secrets end when
 //! their grace period does; what people give up is discarded; sessions that have ended are removed; and the account of every stream is
-//! checked.
+//! checked. What one node at a time does for all hangs on a role.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_config::Lifetimes;
@@ -14,8 +15,9 @@ use toktra_siem_core::ids::StreamId;
 use toktra_siem_core::invariant::Invariant;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::hub::HubHandle;
+use toktra_siem_dispatch::node::Node;
 use toktra_siem_identity::sessions;
-use toktra_siem_store::{Aging, Retention, Store, StoreError};
+use toktra_siem_store::{Aging, Retention, Role, Store, StoreError, Told};
 use toktra_siem_telemetry::Telemetry;
 
 /// How often retention looks whether something is due.
@@ -70,11 +72,12 @@ fn tell_of_jump(aging: &Aging, told: &mut bool) {
 pub async fn retention(
     store: Arc<dyn Store>,
     aging: Arc<Aging>,
+    node: Arc<Node>,
     lifetimes: Lifetimes,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (mut said, mut told) = (false, false);
-    loop {
+    while stop.run_until_cancelled(node.until_it_has(Role::Retention)).await.is_some() {
         tell_of_jump(&aging, &mut told);
         let evicted = match expire_all(&*store, aging.now(), lifetimes, &stop).await {
             Ok(evicted) => evicted,
@@ -97,6 +100,7 @@ pub async fn retention(
             () = due_or_crowded(&*store, pause) => {}
         }
     }
+    Ok(())
 }
 
 /// Returns when retention is due, or sooner where the disk budget asks for it.
@@ -155,10 +159,11 @@ async fn expire_all(
 pub async fn rotations(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    node: Arc<Node>,
     hub: HubHandle,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    loop {
+    while stop.run_until_cancelled(node.until_it_has(Role::Rotations)).await.is_some() {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(ROTATIONS_EVERY) => {}
@@ -173,6 +178,7 @@ pub async fn rotations(
             Err(failure) => tracing::error!(error = %failure, "rotations could not be looked at; trying again"),
         }
     }
+    Ok(())
 }
 
 /// Removes sessions that have ended, and what was kept for a while, until `stop`.
@@ -194,16 +200,29 @@ pub async fn sessions(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: Cancel
     }
 }
 
-/// Gives up what is parked where somebody asked for it, whether the connector is on or off, until `stop`; at once when `told`.
-pub async fn discards(store: Arc<dyn Store>, told: Arc<Notify>, stop: CancellationToken) -> anyhow::Result<()> {
-    loop {
+/// Gives up what is parked where somebody asked for it, whether the connector is on or off, until `stop`; at once if told of a job.
+pub async fn discards(store: Arc<dyn Store>, node: Arc<Node>, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut heard = store.listen();
+    while stop.run_until_cancelled(node.until_it_has(Role::Discards)).await.is_some() {
         if let Err(failure) = discard_all(&*store, &stop).await {
             tracing::error!(error = %failure, "parked events could not be discarded; trying again");
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = told.notified() => {}
+            () = job(&mut heard) => {}
             () = tokio::time::sleep(DISCARDS_EVERY) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Returns once a job was told of, on whichever node it was made.
+async fn job(heard: &mut broadcast::Receiver<Told>) {
+    loop {
+        match heard.recv().await {
+            Ok(Told::Job(_)) | Err(RecvError::Lagged(_)) => return,
+            Ok(_) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }
@@ -219,8 +238,13 @@ async fn discard_all(store: &dyn Store, stop: &CancellationToken) -> Result<(), 
 
 /// Checks invariant D1 for every stream, until `stop`: a breach is a bug, and an operator should hear of it from the log, not from a
 /// missing event.
-pub async fn accounts(store: Arc<dyn Store>, telemetry: Arc<Telemetry>, stop: CancellationToken) -> anyhow::Result<()> {
-    loop {
+pub async fn accounts(
+    store: Arc<dyn Store>,
+    node: Arc<Node>,
+    telemetry: Arc<Telemetry>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    while stop.run_until_cancelled(node.until_it_has(Role::Accounts)).await.is_some() {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(ACCOUNTS_EVERY) => {}
@@ -230,6 +254,7 @@ pub async fn accounts(store: Arc<dyn Store>, telemetry: Arc<Telemetry>, stop: Ca
             Err(failure) => tracing::error!(error = %failure, "the accounts could not be checked; trying again"),
         }
     }
+    Ok(())
 }
 
 /// The streams whose numbers do not add up.
@@ -283,12 +308,14 @@ mod tests {
         let stop = CancellationToken::new();
         let day = Duration::from_hours(24);
         let lifetimes = Lifetimes { payloads: day, history: day };
+        let random = Arc::new(toktra_siem_base::random::SeededRandom::new(1));
+        let node = Node::join(store.clone(), clock.clone(), random, "test".into()).await.unwrap();
         let sessions = tokio::spawn(super::sessions(store.clone(), clock.clone(), stop.clone()));
         let telemetry = Arc::new(Telemetry::new(clock.clone(), &toktra_siem_platform::Registry::standard()));
         let aging = Aging::new(Arc::new(|| Timestamp(0)), ClockTrust::Always, None);
-        let retention = tokio::spawn(retention(store.clone(), Arc::new(aging), lifetimes, stop.clone()));
-        let accounts = tokio::spawn(accounts(store.clone(), telemetry, stop.clone()));
-        let discards = tokio::spawn(discards(store.clone(), Arc::default(), stop.clone()));
+        let retention = tokio::spawn(retention(store.clone(), Arc::new(aging), node.clone(), lifetimes, stop.clone()));
+        let accounts = tokio::spawn(accounts(store.clone(), node.clone(), telemetry, stop.clone()));
+        let discards = tokio::spawn(discards(store.clone(), node, stop.clone()));
         tokio::time::sleep(day).await;
         stop.cancel();
         assert!(retention.await.unwrap().is_ok() && accounts.await.unwrap().is_ok());

@@ -18,11 +18,12 @@ use toktra_siem_core::delivery::{Attempt, Delivery, Input, Parked, Policy, Trigg
 use toktra_siem_core::destination::{EndpointState, Judgement, Outcome, Run, Verdict};
 use toktra_siem_core::event::NewEvent;
 use toktra_siem_core::event::intake::{Intake, OrgRule, normalise};
-use toktra_siem_core::ids::{DeliveryId, EventId, Revision, Seq, StreamId};
+use toktra_siem_core::ids::{DeliveryId, EventId, NodeId, Revision, Seq, StreamId};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{
-    Appended, ConfigStore, DeliveryStore, EventLog, Lease, Open, Passed, Settlement, StreamRecord, Taken,
+    Appended, Claim, Cluster, ConfigStore, DeliveryStore, EventLog, Lease, NodeRecord, Open, Passed, Settlement,
+    StreamRecord, Taken,
 };
 use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
 use uuid::Uuid;
@@ -91,7 +92,11 @@ impl Aged {
             Sqlite::open(dir, SqliteOptions { clock: clock_of_store, partition_rows, ..SqliteOptions::default() })?;
         let streams = store.overview().await?;
         let stream: StreamId = streams.first().ok_or("there is no connector")?.record.id;
-        let (lease, record) = store.lease(stream).await?;
+        let node = NodeId(Uuid::from_u128(1));
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        store.join(NodeRecord { id: node, name: "aged_store".to_owned(), version }).await?;
+        store.claim(node, Claim::Stream(stream), 1).await?;
+        let (lease, record) = store.lease(node, stream).await?;
         let revision = store.timeline(stream.connector).await?.revision().ok_or("the connector has no filter")?;
         let file = dir.join("toktra.db");
         Ok(Self { store, file, clock, lease, record, revision, deliveries: 0, payload: 0 })

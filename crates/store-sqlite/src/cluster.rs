@@ -14,6 +14,7 @@ use toktra_siem_store::error::{Result, StoreError};
 
 use super::Sqlite;
 use super::codec::from_json;
+use super::connectors;
 use super::fault::Outcome;
 use super::streams::{self, StreamRow};
 
@@ -30,6 +31,8 @@ pub(super) struct Alone {
 struct State {
     /// The living one.
     node: Option<NodeRecord>,
+    /// Whether that one takes no more streams.
+    retired: bool,
     /// All that ever joined.
     known: BTreeSet<NodeId>,
     /// By the number of the stream: one that is made again is another.
@@ -48,6 +51,18 @@ impl Alone {
         // Nobody may be listening.
         let _ = self.told.send(told);
     }
+
+    /// Refuses whoever has not claimed the stream with this number, or is dead.
+    pub(super) async fn check_owner(&self, node: NodeId, num: i64) -> Result<()> {
+        let state = self.state.lock().await;
+        state.living(node)?;
+        if state.owner(num) == Some(node) { Ok(()) } else { Err(StoreError::Fenced) }
+    }
+
+    /// The node that lives.
+    pub(super) async fn living(&self) -> Option<NodeId> {
+        self.state.lock().await.node.as_ref().map(|node| node.id)
+    }
 }
 
 impl State {
@@ -57,29 +72,40 @@ impl State {
 
     /// Whether `node`, which lives, may take this stream.
     fn is_meant(&self, node: NodeId, claim: Claim, num: i64) -> bool {
-        let owner = self.streams.get(&num).map(|(_, owner)| *owner);
+        let owner = self.owner(num);
         owner != Some(node)
             && match claim {
-                Claim::Free => true,
+                Claim::Free | Claim::Stream(_) => true,
                 Claim::Former(former) => owner == Some(former),
             }
+    }
+
+    fn owner(&self, num: i64) -> Option<NodeId> {
+        self.streams.get(&num).map(|(_, owner)| *owner)
     }
 }
 
 #[async_trait]
 impl Cluster for Sqlite {
+    fn is_alone(&self) -> bool {
+        true
+    }
+
     /// The node that was there is dead from now on.
     async fn join(&self, node: NodeRecord) -> Result<()> {
         let mut state = self.alone.state.lock().await;
         if !state.known.insert(node.id) {
             return Err(StoreError::Conflict(format!("there was a node {} before", node.id)));
         }
-        state.node = Some(node);
+        (state.node, state.retired) = (Some(node), false);
         Ok(())
     }
 
     async fn beat(&self, node: NodeId) -> Result<Beat> {
-        let alive = vec![self.alone.state.lock().await.living(node)?.clone()];
+        let alive = {
+            let state = self.alone.state.lock().await;
+            Some(state.living(node)?.clone()).filter(|_| !state.retired).into_iter().collect()
+        };
         let wanted = self.readers.run("reading the streams that are wanted", |conn| Ok(wanted(conn)?.len())).await?;
         let now = self.writer.call("asking for the time", |engine| Ok(engine.now())).await?;
         Ok(Beat { alive, wanted, now })
@@ -89,7 +115,14 @@ impl Cluster for Sqlite {
         // Held until the claim is on disk: then its streams are the node's.
         let mut state = self.alone.state.lock().await;
         state.living(node)?;
-        let all = self.readers.run("reading the streams that are wanted", wanted).await?;
+        if state.retired {
+            return Ok(Vec::new());
+        }
+        let all = self.readers.run("reading the streams that are wanted", move |conn| match claim {
+            Claim::Free | Claim::Former(_) => wanted(conn),
+            Claim::Stream(id) => wanted_one(conn, id),
+        });
+        let all = all.await?;
         let meant: Vec<i64> =
             all.iter().map(|row| row.num).filter(|num| state.is_meant(node, claim, *num)).take(most).collect();
         if meant.is_empty() {
@@ -133,6 +166,13 @@ impl Cluster for Sqlite {
         Ok(Some(number))
     }
 
+    async fn retire(&self, node: NodeId) -> Result<()> {
+        let mut state = self.alone.state.lock().await;
+        state.living(node)?;
+        state.retired = true;
+        Ok(())
+    }
+
     async fn leave(&self, node: NodeId) -> Result<()> {
         let mut state = self.alone.state.lock().await;
         state.node = state.node.take().filter(|living| living.id != node);
@@ -155,7 +195,7 @@ impl Cluster for Sqlite {
         Ok(())
     }
 
-    fn told(&self) -> broadcast::Receiver<Told> {
+    fn listen(&self) -> broadcast::Receiver<Told> {
         self.alone.told.subscribe()
     }
 }
@@ -169,4 +209,11 @@ fn wanted(conn: &Connection) -> Outcome<Vec<StreamRow>> {
         }
     }
     Ok(found)
+}
+
+/// The same of one stream.
+fn wanted_one(conn: &Connection, id: StreamId) -> Outcome<Vec<StreamRow>> {
+    let Some(row) = streams::find(conn, id)?.filter(|row| !row.removed) else { return Ok(Vec::new()) };
+    let active = connectors::record(conn, row.org_num, id.connector)?.connector.active;
+    Ok(active.then_some(row).into_iter().collect())
 }

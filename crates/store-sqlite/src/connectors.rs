@@ -84,7 +84,7 @@ pub(super) fn save(engine: &mut Engine, org: OrgId, change: Change<ConnectorSave
     let switched_on = !was.active && saved.connector.active;
     let resume = switched_on.then_some(if was.activated { resume } else { Resume::Now });
     for mut row in streams::of_connector(&engine.conn, saved.connector.id)? {
-        renew(engine, &mut row, &mut saved, was.active, resume, now)?;
+        renew(engine, &mut row, &mut saved, resume, now)?;
         row.store(&engine.conn)?;
     }
     let conn = &engine.conn;
@@ -108,18 +108,18 @@ pub(super) fn save(engine: &mut Engine, org: OrgId, change: Change<ConnectorSave
     Ok(saved)
 }
 
-/// What a save does to a stream: it starts afresh, with what waits set apart or passed over.
+/// What a save does to a stream: it starts afresh, under a newer lease, with what waits set apart or passed over.
 fn renew(
     engine: &Engine,
     row: &mut StreamRow,
     saved: &mut Saved,
-    was_active: bool,
     resume: Option<Resume>,
     now: Timestamp,
 ) -> Outcome<()> {
     let was_open = !from_json::<Breaker>(&row.breaker)?.is_closed();
     let sends = saved.connector.active && saved.connector.settings.sends(row.id.kind);
     row.switch(&engine.conn, &Breaker::default(), sends, now)?;
+    row.epoch += 1;
     let range = range_id(row.num, saved.connector.revision, now);
     match resume {
         Some(Resume::Now) => saved.skipped = saved.skipped.max(skip(engine, row)?),
@@ -130,7 +130,6 @@ fn renew(
         None if saved.connector.active && was_open => {
             set_apart(engine, row, range, Trigger::Recovery, now)?;
         }
-        None if was_active && !saved.connector.active => row.epoch += 1,
         None => {}
     }
     Ok(())

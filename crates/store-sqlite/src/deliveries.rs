@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Trigger};
-use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Seq, StreamId};
+use toktra_siem_core::ids::{DeliveryId, NodeId, OrgId, RangeId, Seq, StreamId};
 use toktra_siem_core::outage;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::config::Change;
@@ -30,16 +30,14 @@ const TRAFFIC_PIECE: usize = 64;
 
 #[async_trait]
 impl DeliveryStore for Sqlite {
-    async fn lease(&self, stream: StreamId) -> Result<(Lease, StreamRecord)> {
-        self.writer
-            .call_for(stream.connector, "taking over a stream", move |engine| {
-                let mut row = streams::present(&engine.conn, stream)?;
-                let record = row.record(engine.org(row.org)?.head)?;
-                row.epoch += 1;
-                row.store(&engine.conn)?;
-                Ok((Lease { stream, epoch: row.epoch }, record))
-            })
-            .await
+    async fn lease(&self, node: NodeId, stream: StreamId) -> Result<(Lease, StreamRecord)> {
+        let found = self.readers.run("reading a leased stream", move |conn| {
+            let row = streams::present(conn, stream)?;
+            Ok((row.num, Lease { stream, epoch: row.epoch }, row.record(append::head(conn, row.org_num)?)?))
+        });
+        let (num, lease, record) = found.await?;
+        self.alone.check_owner(node, num).await?;
+        Ok((lease, record))
     }
 
     async fn open(&self, lease: &Lease, open: Open) -> Result<()> {
@@ -185,7 +183,10 @@ impl DeliveryStore for Sqlite {
     }
 
     async fn interrupt_tests(&self) -> Result<u64> {
-        self.writer.call("settling tests that were interrupted", test_delivery::interrupt).await
+        let living = self.alone.living().await;
+        self.writer
+            .call("settling tests that were interrupted", move |engine| test_delivery::interrupt(engine, living))
+            .await
     }
 
     async fn recount(&self, stream: StreamId) -> Result<Counts> {

@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0009_damage.sql"),
     include_str!("../migrations/0010_ids.sql"),
     include_str!("../migrations/0011_batches.sql"),
+    include_str!("../migrations/0012_nodes.sql"),
 ];
 /// Of a fresh file. Larger than the usual 4 KiB: an event of 800 bytes then rarely needs an overflow page.
 const PAGE_SIZE: u32 = 8192;

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{Delivery, Status, Trigger};
-use toktra_siem_core::ids::{EventId, OrgId};
+use toktra_siem_core::ids::{EventId, NodeId, OrgId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::config::Change;
 use toktra_siem_store::deliveries::{TestEvent, TestOpen, TestSettlement};
@@ -19,7 +19,7 @@ use super::{connectors, rows, streams};
 
 /// Pins test deliveries.
 pub(super) fn open(engine: &mut Engine, org: OrgId, change: &Change<TestOpen>) -> Outcome<()> {
-    let TestOpen { event, deliveries } = &change.value;
+    let TestOpen { event, deliveries, node } = &change.value;
     let num = engine.org(org)?.num;
     let conn = &engine.conn;
     let mut streams = Vec::with_capacity(deliveries.len());
@@ -39,14 +39,15 @@ pub(super) fn open(engine: &mut Engine, org: OrgId, change: &Change<TestOpen>) -
         }
         rows::insert_delivery(conn, stream, delivery, false)?;
         conn.prepare_cached(
-            "INSERT INTO test_event (stream, delivery, event_id, at, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO test_event (stream, delivery, event_id, at, payload, node) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
             stream,
             delivery.id.0.as_bytes(),
             event.event_id.0.as_bytes(),
             event.event_time.0,
-            &event.payload[..]
+            &event.payload[..],
+            node.0.as_bytes()
         ])?;
     }
     write_audit(conn, Some(num), &change.audit)
@@ -84,19 +85,21 @@ pub(super) fn settle(engine: &mut Engine, settlement: &TestSettlement) -> Outcom
     Ok(was_open)
 }
 
-/// Settles what an earlier run of the process left pending.
-pub(super) fn interrupt(engine: &mut Engine) -> Outcome<u64> {
+/// Settles what is pending of all nodes but the `living` one.
+pub(super) fn interrupt(engine: &mut Engine, living: Option<NodeId>) -> Outcome<u64> {
     let interrupted = engine
         .conn
         .prepare_cached(
             "UPDATE delivery INDEXED BY delivery_exception SET status = ?1, settled_at = ?2, due_at = NULL, awaiting = NULL, cause = ?3
-             WHERE stream IN (SELECT num FROM stream) AND status <> 1 AND status = 0 AND trigger = ?4",
+             WHERE stream IN (SELECT num FROM stream) AND status <> 1 AND status = 0 AND trigger = ?4
+               AND NOT EXISTS (SELECT 1 FROM test_event t WHERE t.stream = delivery.stream AND t.delivery = delivery.id AND t.node = ?5)",
         )?
         .execute(params![
             Status::Failed.number(),
             engine.now().0,
             json(&test_delivery::interrupted())?,
-            Trigger::Test.number()
+            Trigger::Test.number(),
+            living.map(|node| node.0.into_bytes())
         ])?;
     Ok(interrupted as u64)
 }

@@ -38,7 +38,7 @@ pub struct NodeRecord {
 /// What a node learns whenever it says that it lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beat {
-    /// All that live, by id; itself among them.
+    /// All that live and have not retired, by id.
     pub alive: Vec<NodeRecord>,
     /// How many streams are wanted, which means that their connector is active. Divided by the nodes that live, it is the share of each.
     pub wanted: usize,
@@ -53,6 +53,8 @@ pub enum Claim {
     Free,
     /// What this node owned when it died: itself, under the id that it had before. So each gets its own back after the store was away.
     Former(NodeId),
+    /// This one: its connector was saved just now.
+    Stream(StreamId),
 }
 
 /// Work that one node at a time does for all.
@@ -87,13 +89,18 @@ pub enum Told {
 /// nothing to do.
 #[async_trait]
 pub trait Cluster: Send + Sync {
+    /// Whether nobody else can ever be at work beside a node of this process. Then silence does not kill, and nothing becomes free but by what
+    /// happens here.
+    fn is_alone(&self) -> bool;
+
     /// Joins, alive from now on. `Conflict` if a node has had this id before, dead or alive.
     async fn join(&self, node: NodeRecord) -> Result<()>;
 
     /// Says that the node lives. Once it was `Fenced` it stops everything, and may join under another id.
     async fn beat(&self, node: NodeId) -> Result<Beat>;
 
-    /// Takes streams that are wanted and have no living owner, at most `most`, each under a newer lease. Those of the dead are taken only within
+    /// Takes streams that are wanted and have no living owner, at most `most`, each under a newer [`Lease`], which
+    /// [`DeliveryStore::lease`](crate::DeliveryStore::lease) gives from then on. Those of the dead are taken only within
     /// [`TAKES_WITHIN`] of the node's own last beat.
     async fn claim(&self, node: NodeId, claim: Claim, most: usize) -> Result<Vec<(OrgId, Lease)>>;
 
@@ -105,6 +112,10 @@ pub trait Cluster: Send + Sync {
     /// still be at work. `None` while a living node has it. A dead node's role is taken as its streams are.
     async fn role(&self, node: NodeId, role: Role) -> Result<Option<u64>>;
 
+    /// Has the node take no more streams: it is about to leave, and others count their shares without it. What it owns stays its own until it
+    /// gives it back.
+    async fn retire(&self, node: NodeId) -> Result<()>;
+
     /// Ends the node: it is dead, and what it owned is free at once. Tells [`Told::Streams`] and each [`Told::Role`] that it gave back.
     async fn leave(&self, node: NodeId) -> Result<()>;
 
@@ -112,5 +123,5 @@ pub trait Cluster: Send + Sync {
     async fn tell(&self, told: Told) -> Result<()>;
 
     /// Hears what is told from now on. Whoever falls behind loses some of it.
-    fn told(&self) -> broadcast::Receiver<Told>;
+    fn listen(&self) -> broadcast::Receiver<Told>;
 }

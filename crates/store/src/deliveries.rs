@@ -10,7 +10,7 @@ use toktra_siem_core::accounting::{Accounting, Counts};
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Status, Trigger};
-use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, PlatformId, RangeId, Revision, Seq, StreamId};
+use toktra_siem_core::ids::{DeliveryId, EventId, NodeId, OrgId, PlatformId, RangeId, Revision, Seq, StreamId};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::outage::Outage;
 use toktra_siem_core::time::Timestamp;
@@ -26,8 +26,8 @@ use crate::next::Offer;
 pub struct Lease {
     /// The stream.
     pub stream: StreamId,
-    /// Grows with each [`DeliveryStore::lease`], when the connector is switched off, and when the stream is deleted. A stream that is
-    /// switched off can be leased all the same.
+    /// Grows with each claim ([`crate::Cluster::claim`]), with each save of the connector, and when the stream is deleted. So an owner that has
+    /// not heard of a save yet writes nothing over what it did.
     pub epoch: u64,
 }
 
@@ -246,6 +246,8 @@ pub struct TestOpen {
     /// Pending, with the trigger `test`, without members and not accounted; all of one connector. Empty where the test is not to stand in
     /// the history (settings that are not saved): then only the line of the audit log is written.
     pub deliveries: Vec<Delivery>,
+    /// The node that makes the test: once it is dead, nobody ends it.
+    pub node: NodeId,
 }
 
 /// The end of a test delivery.
@@ -262,8 +264,9 @@ pub struct TestSettlement {
 /// Cursors, deliveries, attempts, parked events, breakers and counts.
 #[async_trait]
 pub trait DeliveryStore: Send + Sync {
-    /// Takes the stream over: the newest lease, and the stream as it stands.
-    async fn lease(&self, stream: StreamId) -> Result<(Lease, StreamRecord)>;
+    /// The newest lease of a stream that `node` has claimed, and the stream as it stands. `NotFound` where there is no such stream, `Fenced`
+    /// where it is not the node's, or the node is dead. A stream that was switched off is its owner's until that releases it.
+    async fn lease(&self, node: NodeId, stream: StreamId) -> Result<(Lease, StreamRecord)>;
 
     /// Pins batches and moves the cursor they come from. Refused, in this order, as `Fenced`; `Conflict` (the job, cursor, range, window or
     /// parked event is not as expected, or the job has ended); `Stale`; `Unaccounted`; `Conflict` (a delivery with this id exists).
@@ -347,7 +350,8 @@ pub trait DeliveryStore: Send + Sync {
     /// attempts are not those that are recorded.
     async fn settle_test(&self, settlement: TestSettlement) -> Result<bool>;
 
-    /// Settles as failed (cause `interrupted`) every test delivery that an earlier run of the process left pending; how many.
+    /// Settles as failed (cause `interrupted`) every test delivery that a node left pending which is dead, or of which nothing is known; how
+    /// many.
     async fn interrupt_tests(&self) -> Result<u64>;
 
     /// Counts the outcomes anew from the rows, for checking the counters (invariant D1). What retention removed from the history counts

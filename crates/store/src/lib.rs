@@ -47,7 +47,7 @@ pub mod watched;
 pub use aging::{Aging, ClockTrust};
 pub use backend::{AtRest, Backend};
 pub use channels::{Channel, ChannelRecord, ChannelStore, Failing, NoticeStore, Progress};
-pub use cluster::{Cluster, NodeRecord, Role};
+pub use cluster::{Claim, Cluster, NodeRecord, Role, Told};
 pub use config::{
     Actor, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, ConnectorSave, Milestone,
     OrgRecord, Rotation, Saved, SealedSecret, USE_NOTED_EVERY,
@@ -85,6 +85,7 @@ pub trait Store:
     + UserStore
     + SessionStore
     + KeptStore
+    + Cluster
 {
 }
 
@@ -100,5 +101,6 @@ impl<T> Store for T where
         + UserStore
         + SessionStore
         + KeptStore
+        + Cluster
 {
 }

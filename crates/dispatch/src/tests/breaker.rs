@@ -273,7 +273,7 @@ async fn switched_off_and_on_between_two_looks_the_stream_goes_on() {
 /// What is shown of a connector that cannot be used for this reason.
 async fn held(bench: &Bench, why: &str) -> (OpenKind, String, Timestamp, Timestamp) {
     let stream = StreamId { connector: CONNECTOR, kind: StreamKind::Events };
-    crate::worker::hold_unusable(&bench.ctx, stream, None, why.to_owned()).await.unwrap();
+    crate::run::hold_unusable(&bench.ctx, bench.ctx.node.member().id(), stream, None, why.to_owned()).await.unwrap();
     match breaker_of(bench).await {
         Breaker::Open { kind, cause, since, probe_at, .. } => (kind, cause.message, since, probe_at),
         Breaker::Closed { .. } => panic!("it is held"),
@@ -283,6 +283,7 @@ async fn held(bench: &Bench, why: &str) -> (OpenKind, String, Timestamp, Timesta
 #[tokio::test(start_paused = true)]
 async fn a_connector_that_cannot_be_used_tells_why_at_present() {
     let bench = Bench::splunk().await;
+    bench.lease(StreamId { connector: CONNECTOR, kind: StreamKind::Events }).await;
     let (kind, message, since, first) = held(&bench, "it is sealed with another key").await;
     assert_eq!(kind, OpenKind::Misconfigured);
     assert_eq!(message, "This connector cannot be used: it is sealed with another key.");

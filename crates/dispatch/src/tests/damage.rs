@@ -27,7 +27,7 @@ impl Bench {
 
     /// Opens the breaker while no worker is there, and sets what waits apart if asked to. The next worker probes at once.
     async fn interrupted(&self, apart: bool) {
-        let (lease, _) = self.store.lease(EVENTS).await.unwrap();
+        let lease = self.lease(EVENTS).await;
         let (cause, now) = (Cause::new("down", "It is down."), self.ctx.clock.now());
         let breaker = Breaker::Open { kind: OpenKind::Down, cause, since: now, failures: 3, probe_at: now };
         if apart {
@@ -152,7 +152,7 @@ async fn any_number_of_them_opens_no_breaker() {
     let mut bench = Bench::splunk().await;
     bench.stop().await;
     bench.send(12).await;
-    let (lease, _) = bench.store.lease(EVENTS).await.unwrap();
+    let lease = bench.lease(EVENTS).await;
     for seq in 1..=12 {
         let members = Members::from_ascending([Seq(seq)]);
         let id = DeliveryId(Uuid::from_u128(seq.into()));

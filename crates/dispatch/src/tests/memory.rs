@@ -25,6 +25,7 @@ impl Bench {
         let (memory, old) = (Arc::new(Memory::new(ALL, ONE)), Arc::clone(&bench.ctx));
         bench.ctx = Arc::new(Context {
             store: old.store.clone(),
+            node: old.node.clone(),
             clock: old.clock.clone(),
             random: old.random.clone(),
             links: old.links.clone(),
@@ -42,15 +43,8 @@ impl Bench {
     fn start_all(&mut self) {
         self.control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
         for n in 0..CONNECTORS {
-            let control = Control {
-                changed: self.control.0.subscribe(),
-                jobs: self.jobs.subscribe(),
-                stop: self.control.1.clone(),
-                drain: self.control.2.clone(),
-            };
             let connector = ConnectorId(Uuid::from_u128(CONNECTOR.0.as_u128() + n));
-            let stream = StreamId { connector, kind: StreamKind::Events };
-            self.workers.push(tokio::spawn(worker::run(self.ctx.clone(), ORG, stream, control)));
+            self.work(StreamId { connector, kind: StreamKind::Events });
         }
     }
 

@@ -30,20 +30,23 @@ use toktra_siem_egress::{Stage, StageName, Watch};
 use toktra_siem_platform::Registry;
 use toktra_siem_store::memory::Memory;
 use toktra_siem_store::{
-    AuditEntry, Change, ConfigStore as _, ConnectorRecord, ConnectorSave, DeliveryStore as _, EventLog as _,
-    HistoryQuery, OrgRecord, OrgStore as _, Resume, Store,
+    AuditEntry, Change, Claim, Cluster as _, ConfigStore as _, ConnectorRecord, ConnectorSave, DeliveryStore as _,
+    EventLog as _, HistoryQuery, Lease, OrgRecord, OrgStore as _, Resume, Store,
 };
 use toktra_siem_telemetry::Telemetry;
 use uuid::Uuid;
 
 use super::link::{Link, LinkError, Links, SendLimits, Sender, Sent, Unreached};
-use super::worker::{self, Control};
+use super::node::Node;
+use super::run;
+use super::worker::Control;
 use super::{Context, Timing};
 
 mod ahead;
 mod backlog;
 mod breaker;
 mod catch_up;
+mod cluster;
 mod confirm;
 mod damage;
 mod exchange;
@@ -55,6 +58,7 @@ mod retry;
 mod seam;
 mod search;
 mod test_delivery;
+mod told;
 mod traffic;
 mod windows;
 
@@ -175,6 +179,8 @@ struct Bench {
     endpoint: Arc<Endpoint>,
     ctx: Arc<Context>,
     since: Instant,
+    /// Has its node leave.
+    leaves: CancellationToken,
     control: (watch::Sender<u64>, CancellationToken, CancellationToken),
     jobs: watch::Sender<u64>,
     /// By how many seconds the clock is wrong.
@@ -267,8 +273,13 @@ impl Bench {
         let telemetry = Arc::new(Telemetry::new(clock.clone(), &registry));
         let (policy, timing) = (Policy::default(), Timing::default());
         let (traffic, warnings, memory) = (Arc::default(), Arc::default(), Arc::default());
+        let own_random = Arc::new(SeededRandom::new(8));
+        let node = Node::join(shared.clone(), clock.clone(), own_random, "test".into()).await.unwrap();
+        let leaves = CancellationToken::new();
+        tokio::spawn(node.clone().run(leaves.clone()));
         let ctx = Context {
             store: shared,
+            node,
             clock,
             random,
             links,
@@ -282,7 +293,8 @@ impl Bench {
         };
         let control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
         let (ctx, jobs) = (Arc::new(ctx), watch::Sender::new(0));
-        let mut bench = Self { store, endpoint, ctx, since, control, jobs, ahead, workers: vec![], next_event: 100 };
+        let mut bench =
+            Self { store, endpoint, ctx, since, leaves, control, jobs, ahead, workers: vec![], next_event: 100 };
         bench.start(platform);
         bench
     }
@@ -296,23 +308,42 @@ impl Bench {
         self.control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
         let registry = self.ctx.registry.clone();
         for kind in registry.descriptor(platform).unwrap().streams {
-            let control = Control {
-                changed: self.control.0.subscribe(),
-                jobs: self.jobs.subscribe(),
-                stop: self.control.1.clone(),
-                drain: self.control.2.clone(),
-            };
-            let stream = StreamId { connector: CONNECTOR, kind: *kind };
-            self.workers.push(tokio::spawn(worker::run(self.ctx.clone(), ORG, stream, control)));
+            self.work(StreamId { connector: CONNECTOR, kind: *kind });
         }
     }
 
-    /// Ends the workers as switching off does.
+    /// Starts a worker, as soon as its stream is claimed.
+    fn work(&mut self, stream: StreamId) {
+        let control = Control {
+            changed: self.control.0.subscribe(),
+            jobs: self.jobs.subscribe(),
+            stop: self.control.1.clone(),
+            drain: self.control.2.clone(),
+            member: self.ctx.node.member(),
+        };
+        let ctx = self.ctx.clone();
+        self.workers.push(tokio::spawn(async move {
+            ctx.store.claim(control.member.id(), Claim::Stream(stream), 1).await.unwrap();
+            run::worker(ctx, ORG, stream, control).await;
+        }));
+    }
+
+    /// Ends the workers as switching off does, and gives their streams back.
     async fn stop(&mut self) {
         self.control.1.cancel();
         for worker in self.workers.drain(..) {
             worker.await.unwrap();
         }
+        let kinds = StreamKind::ALL.into_iter();
+        let streams = kinds.map(|kind| StreamId { connector: CONNECTOR, kind }).collect();
+        self.store.release(self.ctx.node.member().id(), streams).await.unwrap();
+    }
+
+    /// What the owner of a stream may write with, for a test that does so in its place.
+    async fn lease(&self, stream: StreamId) -> Lease {
+        let node = self.ctx.node.member().id();
+        self.store.claim(node, Claim::Stream(stream), 1).await.unwrap();
+        self.store.lease(node, stream).await.unwrap().0
     }
 
     async fn send(&mut self, count: usize) {

@@ -28,6 +28,7 @@ use toktra_siem_core::signing::{SignedRequest, SigningKeys};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::link::{Link, SendLimits, Sender, Sent};
 use toktra_siem_dispatch::links::StoredLinks;
+use toktra_siem_dispatch::node::Node;
 use toktra_siem_dispatch::test_delivery::{Listener, StreamReport, TestOrder, TestReport, run};
 use toktra_siem_dispatch::{Context, Timing};
 use toktra_siem_egress::{EgressPolicy, Resolver, StageName, Transport};
@@ -392,8 +393,11 @@ impl Bench {
             signing: SigningKeys::default(),
             default_org: ORG,
         };
+        let (store, clock, random) = (self.store.clone(), self.clock.clone(), self.random.clone());
+        let node = Node::join(store, clock, random, "test".into()).await.unwrap();
         let context = Context {
             store: self.store.clone(),
+            node,
             clock: self.clock.clone(),
             random: self.random.clone(),
             links: Arc::new(links),

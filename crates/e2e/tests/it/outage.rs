@@ -19,7 +19,7 @@ use crate::api::history::{sent, with_history};
 
 /// The event that failed in the history, tried again by a probe after so many seconds; the number of the probe, and what ids begin behind.
 async fn probe(world: &Here, stream: StreamId, (ids, number): (u128, u32), second: u64) {
-    let (lease, _) = world.store.lease(stream).await.unwrap();
+    let (lease, _) = world.take_over(stream).await;
     let (id, at) = (DeliveryId(Uuid::from_u128(ids + u128::from(number))), START.plus(Duration::from_secs(second)));
     let members = Members::from_ascending([Seq(2)]);
     let mut delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Recovery, members.clone(), at);
@@ -85,7 +85,7 @@ async fn an_outage_is_one_row_wherever_the_history_is_shown() {
     assert_eq!(event["outcomes"][0]["outcome"], "failed");
 
     world.clock.set(START.plus(Duration::from_mins(29)));
-    let (lease, _) = world.store.lease(stream).await.unwrap();
+    let (lease, _) = world.take_over(stream).await;
     let (range, closed, now) = (RangeId(Uuid::from_u128(9)), Breaker::default(), START.plus(Duration::from_mins(29)));
     world.store.recover(&lease, range, Trigger::Recovery, closed, now).await.unwrap();
     let over = world.read(&path).await["items"].list();

@@ -15,8 +15,9 @@ use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{ChannelId, OrgId};
 use toktra_siem_core::notice::Notice;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_dispatch::node::Node;
 use toktra_siem_notify::{Courier, NotTold, Place};
-use toktra_siem_store::{Channel, ChannelRecord, Failing, Progress, Store, StoreError};
+use toktra_siem_store::{Channel, ChannelRecord, Failing, Progress, Role, Store, StoreError};
 
 /// How often there is a look for something to send.
 const EVERY: Duration = Duration::from_secs(2);
@@ -45,12 +46,12 @@ pub(crate) struct Teller {
 }
 
 impl Teller {
-    /// Tells what there is to tell until `stop`.
-    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+    /// Tells what there is to tell until `stop`, where this node has the role: people hear everything once.
+    pub(crate) async fn run(self, node: Arc<Node>, stop: CancellationToken) -> anyhow::Result<()> {
         // Since when something waits for a channel, as this process saw it.
         let mut waits: HashMap<ChannelId, Instant> = HashMap::new();
         let mut under_way = UnderWay::default();
-        loop {
+        while stop.run_until_cancelled(node.until_it_has(Role::OwnEvents)).await.is_some() {
             if let Err(failure) = self.look(&mut waits, &mut under_way).await {
                 tracing::warn!(error = %failure, "notification channels could not be looked at; trying again");
             }
@@ -59,6 +60,7 @@ impl Teller {
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
+        Ok(())
     }
 
     /// Begins to tell each channel that is due what waits for it.

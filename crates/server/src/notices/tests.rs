@@ -308,6 +308,8 @@ async fn an_outage_that_people_are_told_of_late_is_told_once_and_of_a_paused_con
     look(&mut world).await;
     look(&mut world).await;
     assert_eq!(topics(&world).await, [Topic::Misconfigured]);
+    // A paused connector is its owner's, and nobody else can become so.
+    world.lease().await;
     world.switch(false).await;
     world.set(world.open(OpenKind::Misconfigured)).await;
     world.clock.advance(DAY * 2);

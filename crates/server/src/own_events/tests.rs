@@ -11,10 +11,11 @@ use toktra_siem_core::outage::WORTH_AN_ALERT;
 use toktra_siem_dispatch::warnings::Warnings;
 use toktra_siem_platform::Registry;
 use toktra_siem_platform::splunk::Splunk;
+use toktra_siem_store::conformance::Owner;
 use toktra_siem_store::memory::Memory;
 use toktra_siem_store::{
-    AuditEntry, Change, ConfigStore as _, ConnectorRecord, ConnectorSave, DeliveryStore as _, EventLog as _, OrgRecord,
-    OrgStore as _, ReadLimit, Resume,
+    AuditEntry, Change, ConfigStore as _, ConnectorRecord, ConnectorSave, DeliveryStore as _, EventLog as _, Lease,
+    OrgRecord, OrgStore as _, ReadLimit, Resume,
 };
 use uuid::Uuid;
 
@@ -30,6 +31,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) warnings: Arc<Warnings>,
     pub(crate) own: OwnEvents,
+    /// Takes streams over.
+    pub(crate) owner: Owner,
 }
 
 pub(crate) fn audit() -> AuditEntry {
@@ -62,7 +65,7 @@ impl World {
         store.create_connector(ORG, Change { value: record, audit: audit() }).await.unwrap();
         let warnings = Arc::default();
         let own = Self::started(&store, &clock, &warnings);
-        Self { store, clock, warnings, own }
+        Self { store, clock, warnings, own, owner: Owner::default() }
     }
 
     fn started(store: &Arc<Memory>, clock: &Arc<ManualClock>, warnings: &Arc<Warnings>) -> OwnEvents {
@@ -74,9 +77,18 @@ impl World {
         self.own = Self::started(&self.store, &self.clock, &self.warnings);
     }
 
-    pub(crate) async fn set(&self, breaker: Breaker) {
+    /// What may be written with; the stream is taken over if need be.
+    pub(crate) async fn lease(&self) -> Lease {
         let stream = StreamId { connector: CONNECTOR, kind: toktra_siem_core::ids::StreamKind::Events };
-        let (lease, _) = self.store.lease(stream).await.unwrap();
+        let leased = match self.owner.newest(&*self.store, stream).await {
+            Err(StoreError::Fenced) => self.owner.take_over(&*self.store, stream).await,
+            leased => leased,
+        };
+        leased.unwrap().0
+    }
+
+    pub(crate) async fn set(&self, breaker: Breaker) {
+        let lease = self.lease().await;
         self.store.set_breaker(&lease, breaker).await.unwrap();
     }
 
@@ -228,14 +240,17 @@ async fn what_was_over_before_alerts_were_wanted_is_not_told() {
     assert!(world.events().await.is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nothing_is_made_where_nothing_is_switched_on() {
     let world = World::new().await;
     world.set(world.open(OpenKind::Misconfigured)).await;
-    let World { store, clock, warnings, own } = world;
+    let World { store, clock, warnings, own, owner } = world;
+    let node = Node::join(store.clone(), clock.clone(), Arc::new(SeededRandom::new(8)), "test".into()).await.unwrap();
     let stop = CancellationToken::new();
+    let running = tokio::spawn(own.run(Wanted { heartbeat: None, alerts: false }, node, stop.clone()));
+    tokio::time::sleep(EVERY * 2).await;
     stop.cancel();
-    own.run(Wanted { heartbeat: None, alerts: false }, stop).await.unwrap();
-    let own = World { own: World::started(&store, &clock, &warnings), store, clock, warnings };
+    running.await.unwrap().unwrap();
+    let own = World { own: World::started(&store, &clock, &warnings), store, clock, warnings, owner };
     assert!(own.events().await.is_empty());
 }

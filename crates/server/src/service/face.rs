@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -25,8 +25,6 @@ use super::places::Places;
 /// The hub, and the way to an endpoint for what is done on request.
 pub(super) struct Dispatching {
     pub(super) handle: HubHandle,
-    /// Wakes who gives up what is parked.
-    pub(super) discards: Arc<Notify>,
     pub(super) links: Arc<StoredLinks>,
     pub(super) context: Arc<Context>,
     /// Places for test deliveries.
@@ -51,7 +49,6 @@ impl Dispatch for Dispatching {
 
     fn job_changed(&self, id: ConnectorId) {
         self.handle.job_changed(id);
-        self.discards.notify_one();
     }
 
     async fn apply_template(&self, org: OrgId, id: ConnectorId) -> Result<TemplateReport, TemplateFailure> {

@@ -14,12 +14,9 @@ use toktra_siem_base::clock::{Clock, SystemClock};
 use toktra_siem_base::random::{Random, SystemRandom};
 use toktra_siem_base::vault::Vault;
 use toktra_siem_config::Config;
-use toktra_siem_core::delivery::Policy;
 use toktra_siem_core::ids::{ApiKeyId, OrgId};
-use toktra_siem_dispatch::hub::Hub;
-use toktra_siem_dispatch::links::StoredLinks;
-use toktra_siem_dispatch::traffic::{self, Recorder};
-use toktra_siem_dispatch::{Context, Timing};
+use toktra_siem_dispatch::node::Node;
+use toktra_siem_dispatch::traffic::Recorder;
 use toktra_siem_edge::{Edge, descriptors};
 use toktra_siem_egress::{EgressPolicy, Transport};
 use toktra_siem_identity::api_keys;
@@ -36,17 +33,15 @@ use toktra_siem_telemetry::Telemetry;
 use toktra_siem_telemetry::trace::export;
 
 use crate::environment::{Environs, connector_id};
-use crate::notices::Notices;
 use crate::notices::send::Teller;
-use crate::own_events::{OwnEvents, Wanted};
 use crate::supervisor::{Ended, Stage, Supervisor};
-use crate::upkeep;
 
 mod data;
 mod face;
 mod first_admin;
 pub(crate) mod first_link;
 mod places;
+mod tasks;
 
 pub(crate) use data::{at_rest, explained, has_key_file, make_dir, newest_layout};
 pub use data::{open_store, remove_private, write_private};
@@ -136,6 +131,7 @@ const FIRST_START: &str = "first start";
 struct Base {
     store: Arc<dyn Store>,
     aging: Arc<Aging>,
+    node: Arc<Node>,
     vault: Arc<Vault>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -198,6 +194,8 @@ impl Service {
         };
         let (default_org, _) = environs.default_org().await?;
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
+        let (time, chance) = (Arc::clone(&clock), Arc::clone(&random));
+        let node = Node::join(Arc::clone(&store), time, chance, address.to_string()).await?;
         let interrupted = store.interrupt_tests().await?;
         if interrupted > 0 {
             tracing::warn!(interrupted, "test deliveries that were under way when the service ended have no outcome");
@@ -217,6 +215,7 @@ impl Service {
         let base = Base {
             store,
             aging: backend.aging(),
+            node,
             vault,
             clock,
             random,
@@ -389,6 +388,8 @@ impl Base {
         (entrance, tour): (Entrance, Option<Tour>),
         supervisor: &mut Supervisor,
     ) {
+        // To the last: what it still owns is free once it has left.
+        supervisor.spawn(Stage::Report, "node", Arc::clone(&self.node).run(supervisor.token(Stage::Report)));
         let hub = self.dispatcher(config, supervisor);
         self.upkeep(config, &hub, supervisor);
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
@@ -401,7 +402,8 @@ impl Base {
             public_url: config.public_url.clone(),
             started: self.clock.now(),
         };
-        supervisor.spawn(Stage::Upkeep, "notifications", teller.run(supervisor.token(Stage::Upkeep)));
+        let telling = teller.run(Arc::clone(&self.node), supervisor.token(Stage::Upkeep));
+        supervisor.spawn(Stage::Upkeep, "notifications", telling);
         let app = App::new(toktra_siem_app::Parts {
             store: self.store,
             vault: self.vault,
@@ -443,58 +445,5 @@ impl Base {
             toktra_siem_edge::serve(listener, face, self.edge, shutdown).await;
             Ok(())
         });
-    }
-
-    fn dispatcher(&self, config: &Config, supervisor: &mut Supervisor) -> face::Dispatching {
-        let links = Arc::new(StoredLinks {
-            store: Arc::clone(&self.store),
-            vault: Arc::clone(&self.vault),
-            registry: self.registry.clone(),
-            transport: Arc::clone(&self.transport),
-            signing: config.signing.clone(),
-            default_org: self.default_org,
-        });
-        let context = Arc::new(Context {
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            links: links.clone(),
-            registry: self.registry.clone(),
-            telemetry: Arc::clone(&self.telemetry),
-            policy: Policy::default(),
-            timing: Timing::default(),
-            traffic: Arc::clone(&self.traffic),
-            memory: Arc::default(),
-            warnings: Arc::default(),
-        });
-        let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));
-        supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
-        let tests = places::Places::default();
-        let closing = supervisor.token(Stage::Intake);
-        let removed = tokio::sync::broadcast::Sender::new(64);
-        face::Dispatching { handle, discards: Arc::default(), links, context, tests, closing, removed }
-    }
-
-    fn upkeep(&self, config: &Config, hub: &face::Dispatching, supervisor: &mut Supervisor) {
-        let stop = supervisor.token(Stage::Upkeep);
-        let (store, aging) = (|| Arc::clone(&self.store), || Arc::clone(&self.aging));
-        let retention = upkeep::retention(store(), aging(), config.lifetimes, stop.clone());
-        supervisor.spawn(Stage::Upkeep, "retention", retention);
-        let aged: Arc<dyn Clock> = Arc::new(upkeep::Aged(aging()));
-        let rotations = upkeep::rotations(store(), Arc::clone(&aged), hub.handle.clone(), stop.clone());
-        supervisor.spawn(Stage::Upkeep, "rotations", rotations);
-        let discards = upkeep::discards(store(), Arc::clone(&hub.discards), stop.clone());
-        supervisor.spawn(Stage::Upkeep, "discards", discards);
-        supervisor.spawn(Stage::Upkeep, "sessions", upkeep::sessions(store(), aged, stop.clone()));
-        let kept = traffic::keep(Arc::clone(&self.traffic), store(), Arc::clone(&self.clock), stop.clone());
-        supervisor.spawn(Stage::Upkeep, "traffic", kept);
-        let accounts = upkeep::accounts(store(), Arc::clone(&self.telemetry), stop.clone());
-        supervisor.spawn(Stage::Upkeep, "accounts", accounts);
-        let (store, clock) = (store(), Arc::clone(&self.clock));
-        let warnings = Arc::clone(&hub.context.warnings);
-        let notices = Notices::new(Arc::clone(&store), warnings, config.lifetimes.payloads);
-        let own = OwnEvents::new(store, clock, Arc::clone(&self.random), notices);
-        let wanted = Wanted { heartbeat: config.heartbeat, alerts: config.connector_alerts };
-        supervisor.spawn(Stage::Upkeep, "own events", own.run(wanted, stop));
     }
 }

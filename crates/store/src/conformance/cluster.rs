@@ -88,7 +88,7 @@ pub async fn a_node_claims_what_is_wanted(world: &World, cluster: &dyn Cluster) 
 pub async fn what_is_released_is_free(world: &World, cluster: &dyn Cluster) {
     let wanted = connectors(world, 2).await;
     let node = join(cluster, 1).await;
-    let mut told = cluster.told();
+    let mut told = cluster.listen();
     let first = claim(cluster, node).await;
     cluster.release(node, vec![wanted[0]]).await.unwrap();
     assert_eq!(told.try_recv(), Ok(Told::Streams));
@@ -113,7 +113,7 @@ pub async fn a_node_lives_once(world: &World, cluster: &dyn Cluster) {
     let node = join(cluster, 1).await;
     refused!(cluster.join(record(1)).await, StoreError::Conflict(_));
     let (before, role) = (claim(cluster, node).await, cluster.role(node, Role::Retention).await.unwrap().unwrap());
-    let mut told = cluster.told();
+    let mut told = cluster.listen();
     cluster.leave(node).await.unwrap();
     assert_eq!((told.try_recv(), told.try_recv()), (Ok(Told::Streams), Ok(Told::Role(Role::Retention))));
     cluster.leave(node).await.unwrap();
@@ -154,6 +154,59 @@ pub async fn what_is_wanted_follows_the_connectors(world: &World, cluster: &dyn 
     assert!(third[0].epoch > second[0].epoch && !writes(world, &second[0]).await);
 }
 
+/// A save raises the epoch: its owner takes the newest lease up, and nobody else can.
+pub async fn a_save_makes_a_newer_lease(world: &World, cluster: &dyn Cluster) {
+    let connector = world.splunk(Filter::default()).await;
+    let (stream, store) = (stream_of(&connector, StreamKind::Events), &world.store);
+    let node = join(cluster, 1).await;
+    refused!(store.lease(node, stream).await, StoreError::Fenced);
+    let claimed = cluster.claim(node, Claim::Stream(stream), MANY).await.unwrap();
+    let first = leases(claimed).remove(0);
+    assert_eq!(store.lease(node, stream).await.unwrap(), (first, store.stream(stream).await.unwrap()));
+    assert_eq!(store.lease(node, stream).await.unwrap().0, first, "to ask for it makes none");
+    let saved = world.save(Connector { name: "renamed".to_owned(), ..connector }, Resume::default()).await.connector;
+    assert!(!writes(world, &first).await);
+    let second = store.lease(node, stream).await.unwrap().0;
+    assert!(second.epoch > first.epoch && writes(world, &second).await);
+    world.save(Connector { active: false, ..saved }, Resume::default()).await;
+    let off = store.lease(node, stream).await.unwrap().0;
+    assert!(off.epoch > second.epoch, "its owner's until that releases it");
+    refused!(store.lease(record(9).id, stream).await, StoreError::Fenced);
+    let missing = stream_of(&world.draft(super::world::splunk(), true), StreamKind::Events);
+    refused!(store.lease(node, missing).await, StoreError::NotFound);
+    cluster.release(node, vec![stream]).await.unwrap();
+    refused!(store.lease(node, stream).await, StoreError::Fenced);
+    assert_eq!(cluster.claim(node, Claim::Stream(stream), MANY).await.unwrap(), [], "it is not wanted");
+}
+
+/// Of what is free, a claim for one stream takes that one.
+pub async fn one_stream_is_claimed(world: &World, cluster: &dyn Cluster) {
+    let wanted = connectors(world, 3).await;
+    let node = join(cluster, 1).await;
+    assert_eq!(cluster.claim(node, Claim::Stream(wanted[1]), 0).await.unwrap(), []);
+    let claimed = leases(cluster.claim(node, Claim::Stream(wanted[1]), MANY).await.unwrap());
+    assert_eq!(streams(&claimed), wanted[1..2]);
+    assert_eq!(cluster.claim(node, Claim::Stream(wanted[1]), MANY).await.unwrap(), [], "it has it");
+    assert_eq!(streams(&claim(cluster, node).await), [wanted[0], wanted[2]]);
+}
+
+/// Whoever retired takes nothing more, and counts in no share; what it has is its own.
+pub async fn who_retired_takes_nothing(world: &World, cluster: &dyn Cluster) {
+    let wanted = connectors(world, 2).await;
+    refused!(cluster.retire(record(9).id).await, StoreError::Fenced);
+    let node = join(cluster, 1).await;
+    let own = leases(cluster.claim(node, Claim::Stream(wanted[0]), 1).await.unwrap());
+    cluster.retire(node).await.unwrap();
+    assert_eq!(cluster.beat(node).await.unwrap().alive, []);
+    assert_eq!(claim(cluster, node).await, []);
+    assert_eq!(world.store.lease(node, wanted[0]).await.unwrap().0, own[0]);
+    assert!(writes(world, &own[0]).await);
+    cluster.leave(node).await.unwrap();
+    let next = join(cluster, 2).await;
+    assert_eq!(cluster.beat(next).await.unwrap().alive, [record(2)]);
+    assert_eq!(streams(&claim(cluster, next).await), wanted);
+}
+
 /// A role is kept under one number; roles do not depend on each other.
 pub async fn a_role_is_kept(_: &World, cluster: &dyn Cluster) {
     let node = join(cluster, 1).await;
@@ -168,7 +221,7 @@ pub async fn a_role_is_kept(_: &World, cluster: &dyn Cluster) {
 /// What is told reaches everybody who listens.
 pub async fn what_is_told_is_heard(world: &World, cluster: &dyn Cluster) {
     cluster.tell(Told::Streams).await.unwrap();
-    let (mut one, mut other) = (cluster.told(), cluster.told());
+    let (mut one, mut other) = (cluster.listen(), cluster.listen());
     let connector = world.splunk(Filter::default()).await.id;
     for told in [Told::Connector(world.org, connector), Told::Job(connector)] {
         cluster.tell(told).await.unwrap();
@@ -194,6 +247,10 @@ pub async fn each_stream_has_one_owner(world: &World, cluster: &dyn Cluster) {
     let taken = claim(cluster, other).await;
     assert_eq!(streams(&taken), [first[0].stream]);
     assert!(!writes(world, &first[0]).await && writes(world, &taken[0]).await && writes(world, &first[1]).await);
+    let lease = async |node| world.store.lease(node, taken[0].stream).await;
+    refused!(lease(one).await, StoreError::Fenced);
+    assert_eq!(lease(other).await.unwrap().0, taken[0]);
+    assert_eq!(cluster.claim(one, Claim::Stream(taken[0].stream), 1).await.unwrap(), [], "its owner lives");
 }
 
 /// A node that is silent for so long is dead, not a moment earlier, and for ever: its streams are taken over, and it is fenced.
@@ -220,6 +277,7 @@ pub async fn the_silent_are_taken_over(world: &World, cluster: &dyn Cluster) {
     refused!(cluster.claim(silent, Claim::Free, MANY).await, StoreError::Fenced);
     refused!(cluster.role(silent, Role::Accounts).await, StoreError::Fenced);
     refused!(cluster.join(record(1)).await, StoreError::Conflict(_));
+    refused!(world.store.lease(silent, wanted[0]).await, StoreError::Fenced);
     cluster.release(silent, wanted).await.unwrap();
     cluster.leave(silent).await.unwrap();
     assert!(writes(world, &after[0]).await, "the dead give nothing back");

@@ -187,7 +187,7 @@ pub async fn deletion_gives_up_what_waits(world: &World) {
 
     refused!(world.store.connector(world.org, connector.id).await, StoreError::NotFound);
     refused!(world.store.stream(flow.stream).await, StoreError::NotFound);
-    refused!(world.store.lease(flow.stream).await, StoreError::NotFound);
+    refused!(world.owner.newest(&*world.store, flow.stream).await, StoreError::NotFound);
     refused!(world.store.timeline(connector.id).await, StoreError::NotFound);
     refused!(
         flow.open(crate::Open { deliveries: vec![], taken: crate::Taken::Beside, job: None }).await,

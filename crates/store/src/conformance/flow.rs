@@ -32,9 +32,15 @@ pub struct Flow<'a> {
 impl<'a> Flow<'a> {
     /// Takes the stream over.
     pub async fn take_over(world: &'a World, stream: StreamId) -> Self {
-        let (lease, record) = world.store.lease(stream).await.unwrap();
+        let (lease, record) = world.owner.take_over(&*world.store, stream).await.unwrap();
         assert_eq!(record, world.store.stream(stream).await.unwrap());
         Self { world, stream, lease }
+    }
+
+    /// The same owner, once it has heard of a save.
+    pub async fn renewed(self) -> Self {
+        let (lease, _) = self.world.owner.newest(&*self.world.store, self.stream).await.unwrap();
+        Self { lease, ..self }
     }
 
     /// The stream as it stands, checked.

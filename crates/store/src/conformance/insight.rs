@@ -105,6 +105,7 @@ pub async fn whereabouts_say_why(world: &World) {
     let flow = Flow::take_over(world, stream_of(&connector, StreamKind::Events)).await;
     let ids = world.append_severities(&[High, Low, High]).await;
     let saved = world.save_filter(&connector, Filter::default()).await;
+    let flow = flow.renewed().await;
     let first = flow.open_to(1).await.unwrap();
     let first = flow.deliver(&first).await;
     flow.open_to(2).await;

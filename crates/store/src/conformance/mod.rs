@@ -30,6 +30,7 @@ pub mod model;
 pub mod next;
 pub mod open;
 pub mod overview;
+pub mod owner;
 pub mod parked;
 pub mod people;
 pub mod probes;
@@ -43,6 +44,7 @@ pub mod test_deliveries;
 pub mod windows;
 pub mod world;
 
+pub use owner::Owner;
 pub use world::World;
 
 /// Damages a stored event behind the store's back, as a disk might.
@@ -169,7 +171,7 @@ macro_rules! node_tests {
     ($make:path) => {
         $crate::conformance_cases! { run_nodes $make;
             cluster: a_node_claims_what_is_wanted, what_is_released_is_free, a_node_lives_once,
-                what_is_wanted_follows_the_connectors, a_role_is_kept, what_is_told_is_heard;
+                what_is_wanted_follows_the_connectors, a_save_makes_a_newer_lease, one_stream_is_claimed, who_retired_takes_nothing, a_role_is_kept, what_is_told_is_heard;
         }
     };
 }

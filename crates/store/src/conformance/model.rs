@@ -23,7 +23,7 @@ use toktra_siem_core::time::Timestamp;
 use super::flow::{Flow, delivered, rejected, retry};
 use super::world::{datadog, keep, kind, only, refused, splunk};
 use super::{Fixture, World};
-use crate::{Clock, HistoryQuery, JobQuery, LastAttempt, Memory, ReadLimit, Result, Resume, StoreError, Taken};
+use crate::{Clock, HistoryQuery, JobQuery, LastAttempt, Lease, Memory, ReadLimit, Result, Resume, StoreError, Taken};
 
 /// One step. Numbers choose among what there is.
 #[derive(Debug, Clone)]
@@ -97,7 +97,7 @@ struct Side {
 /// A stream with the lease that this side holds.
 struct Owned {
     stream: StreamId,
-    lease: crate::Lease,
+    lease: Lease,
 }
 
 /// Runs `cases` random sequences against `make`'s store and the reference. A failure is shrunk, and printed with its operations.
@@ -179,7 +179,15 @@ impl Side {
                 let connector = Connector { filter, active: *active, ..self.connectors[at].clone() };
                 let mut save = keep(connector, *resume);
                 save.expected = stale.then_some(toktra_siem_core::ids::Revision(0));
-                told(&self.world.store.save_connector(self.world.org, self.world.change(save)).await)
+                let saved = told(&self.world.store.save_connector(self.world.org, self.world.change(save)).await);
+                // Its owner hears of it, unless it was switched off; then it is fenced, until it takes the stream over again.
+                let id = self.connectors[at].id;
+                for owned in self.streams.iter_mut().filter(|owned| *active && owned.stream.connector == id) {
+                    if let Ok((lease, _)) = self.world.owner.take_over(&*self.world.store, owned.stream).await {
+                        owned.lease = lease;
+                    }
+                }
+                saved
             }
             Op::Delete { which } => {
                 let Some(at) = which.checked_rem(self.connectors.len()) else { return String::new() };
@@ -189,7 +197,7 @@ impl Side {
             }
             Op::Lease { which } => {
                 let Some(at) = which.checked_rem(self.streams.len()) else { return String::new() };
-                let leased = self.world.store.lease(self.streams[at].stream).await;
+                let leased = self.world.owner.take_over(&*self.world.store, self.streams[at].stream).await;
                 if let Ok((lease, _)) = &leased {
                     self.streams[at].lease = *lease;
                 }
@@ -227,7 +235,9 @@ impl Side {
     async fn create(&mut self, platform: Settings, active: bool) -> String {
         let connector = self.world.create(self.world.draft(platform, active)).await;
         for stream in connector.streams() {
-            let (lease, _) = self.world.store.lease(stream).await.unwrap();
+            let leased = self.world.owner.take_over(&*self.world.store, stream).await;
+            // Nobody can have what is not wanted.
+            let lease = leased.map_or(Lease { stream, epoch: 0 }, |(lease, _)| lease);
             self.streams.push(Owned { stream, lease });
         }
         self.connectors.push(connector.clone());
@@ -351,7 +361,9 @@ async fn apply_to(flow: &Flow<'_>, op: &Op) -> String {
         }
         Op::OpenRange { share, .. } => {
             let Some(range) = store.ranges(flow.stream).await.unwrap().into_iter().next() else { return String::new() };
-            let flow = Flow::take_over(world, flow.stream).await;
+            let leased = world.owner.take_over(&**store, flow.stream).await;
+            let Ok((lease, _)) = leased else { return told(&leased) };
+            let flow = Flow { lease, ..*flow };
             let to = Seq(range.cursor.0 + range.cursor.until(range.to).div_ceil(*share));
             told(&Ok(flow.open_range(&range, to).await))
         }

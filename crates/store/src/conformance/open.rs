@@ -75,6 +75,7 @@ pub async fn a_newer_filter_makes_it_stale(world: &World) {
     world.append(2).await;
     let early = flow.prepare(Seq(2)).await;
     world.save_filter(&connector, only(&[Low])).await;
+    let flow = flow.renewed().await;
     world.append_severities(&[High]).await;
     let before = flow.record().await;
     let late = Open {

@@ -112,7 +112,7 @@ pub async fn a_former_owners_probe_has_its_own_row(world: &World) {
     let mut delivery = world.delivery(flow.stream, Trigger::Recovery, run(1, 1));
     delivery.probe = true;
     flow.open(Open { deliveries: vec![delivery.clone()], taken: Taken::Parked(run(1, 1)), job: None }).await.unwrap();
-    world.store.lease(flow.stream).await.unwrap();
+    world.owner.take_over(&*world.store, flow.stream).await.unwrap();
     let settlement = flow.judge(&delivery, vec![(1, retry())]);
     flow.settle(Settlement { breaker: Some(open(since, 1)), ..settlement }).await.unwrap();
     assert_eq!(detail(world, delivery.id).await.delivery.outage, None);

@@ -52,6 +52,7 @@ pub async fn a_range_is_filtered_by_its_time(world: &World) {
     world.append_severities(&[High, Low]).await;
     let range = recover(&flow).await.unwrap();
     world.save_filter(&connector, only(&[Low])).await;
+    let flow = flow.renewed().await;
     let delivery = flow.open_range(&range, Seq(2)).await.unwrap();
     assert_eq!(delivery.members.iter().collect::<Vec<_>>(), [Seq(1)]);
     assert_eq!(flow.record().await.counts.filtered, 1);

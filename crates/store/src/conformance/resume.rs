@@ -83,6 +83,7 @@ pub async fn a_save_closes_the_breaker(world: &World) {
     let flow = Flow::take_over(world, stream_of(&connector, StreamKind::Events)).await;
     world.append(3).await;
     world.save(connector.clone(), Resume::Now).await;
+    let flow = flow.renewed().await;
     assert_eq!(flow.record().await.cursor, Seq(0), "neither skipped nor set apart");
 
     world.store.set_breaker(&flow.lease, open_breaker(world)).await.unwrap();
@@ -94,6 +95,7 @@ pub async fn a_save_closes_the_breaker(world: &World) {
     assert_eq!((record.cursor, record.counts.pending), (Seq(3), 3));
     assert_eq!(world.store.ranges(flow.stream).await.unwrap().len(), 1);
 
+    let flow = flow.renewed().await;
     world.store.set_breaker(&flow.lease, open_breaker(world)).await.unwrap();
     world.append(1).await;
     switch(world, &connector, false, Resume::Backlog).await;
@@ -158,6 +160,7 @@ pub async fn metrics_keep_their_order(world: &World) {
     world.append(4).await;
     world.store.set_breaker(&flow.lease, open_breaker(world)).await.unwrap();
     world.save(connector.clone(), Resume::Backlog).await;
+    let flow = flow.renewed().await;
     assert!(flow.record().await.breaker.is_closed());
     let range = world.range_id();
     let made =

@@ -9,8 +9,9 @@ use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{Attempt, Delivery, Input, Policy, Status, Trigger, step};
 use toktra_siem_core::destination::{Outcome, Verdict};
 use toktra_siem_core::filter::Filter;
-use toktra_siem_core::ids::{DeliveryId, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::{DeliveryId, NodeId, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
+use uuid::Uuid;
 
 use super::World;
 use super::flow::{Flow, delivered, exchanged, retry};
@@ -18,6 +19,9 @@ use super::world::{datadog, kind, refused, run, stream_of};
 use crate::{
     AuditQuery, HistoryQuery, Resume, Retention, StoreError, StreamRecord, TestEvent, TestOpen, TestSettlement,
 };
+
+/// A node that never joined.
+const NOBODY: NodeId = NodeId(Uuid::nil());
 
 /// A test of these streams that is about to be sent.
 pub fn test_of(world: &World, streams: &[StreamId]) -> TestOpen {
@@ -27,7 +31,7 @@ pub fn test_of(world: &World, streams: &[StreamId]) -> TestOpen {
         payload: Bytes::from_static(br#"{"event_type":"test_connection"}"#),
     };
     let delivery = |stream: &StreamId| world.delivery(*stream, Trigger::Test, Members::default());
-    TestOpen { event, deliveries: streams.iter().map(delivery).collect() }
+    TestOpen { event, deliveries: streams.iter().map(delivery).collect(), node: NOBODY }
 }
 
 /// Opens a test of one stream; the delivery.
@@ -127,10 +131,12 @@ pub async fn a_success_closes_the_breaker(world: &World) {
 /// Off, the breaker closes and what waits stays where it is. Metrics go in their order: nothing is set apart.
 pub async fn nothing_is_resumed_where_it_is_off(world: &World) {
     let connector = world.splunk(Filter::default()).await;
-    let off = world.save(Connector { active: false, ..connector }, Resume::Backlog).await.connector;
     let datadog = world.create(world.draft(datadog(true), true)).await;
-    for stream in [stream_of(&off, StreamKind::Events), stream_of(&datadog, StreamKind::Metrics)] {
-        let flow = Flow::take_over(world, stream).await;
+    let [off, on] = [stream_of(&connector, StreamKind::Events), stream_of(&datadog, StreamKind::Metrics)];
+    let flows = [Flow::take_over(world, off).await, Flow::take_over(world, on).await];
+    world.save(Connector { active: false, ..connector }, Resume::Backlog).await;
+    for flow in flows {
+        let (stream, flow) = (flow.stream, flow.renewed().await);
         world.append(2).await;
         break_open(world, &flow).await;
         let StreamRecord { cursor, .. } = flow.record().await;
@@ -187,7 +193,7 @@ pub async fn ends_are_checked(world: &World) {
     flow.record().await;
 }
 
-/// At a start, what was under way is settled as failed, and only that.
+/// What was under way at a node that is gone is settled as failed, and only that.
 pub async fn what_was_left_is_interrupted(world: &World) {
     let flow = Flow::take_over(world, world.stream().await).await;
     world.append(1).await;
@@ -196,14 +202,21 @@ pub async fn what_was_left_is_interrupted(world: &World) {
     world.store.settle_test(end(world, &done, delivered())).await.unwrap();
     let (one, two) = (opened(world, flow.stream).await, opened(world, flow.stream).await);
     world.pass(7);
+    let node = world.owner.node(&*world.store).await.unwrap();
+    let living = TestOpen { node, ..test_of(world, &[flow.stream]) };
+    world.store.open_tests(world.org, world.change(living.clone())).await.unwrap();
     assert_eq!(world.store.interrupt_tests().await.unwrap(), 2);
     assert_eq!(world.store.interrupt_tests().await.unwrap(), 0);
+    let goes_on = world.store.delivery(world.org, living.deliveries[0].id).await.unwrap().delivery;
+    assert_eq!(goes_on.status, Status::Pending, "its node lives");
     for test in [&one, &two] {
         let left = world.store.delivery(world.org, test.id).await.unwrap().delivery;
         assert_eq!((left.status, left.settled_at, left.due_at), (Status::Failed, Some(world.now()), None));
         assert_eq!(left.cause.unwrap().code, "interrupted");
     }
     refused!(world.store.settle_test(end(world, &one, delivered())).await, StoreError::Conflict(_));
+    world.store.leave(node).await.unwrap();
+    assert_eq!(world.store.interrupt_tests().await.unwrap(), 1);
     assert_eq!(world.store.pending(flow.stream).await.unwrap(), [live]);
     flow.record().await;
 }

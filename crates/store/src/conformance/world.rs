@@ -21,7 +21,7 @@ use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 use uuid::Uuid;
 
-use super::{Damages, Fixture};
+use super::{Damages, Fixture, Owner};
 use crate::{
     Actor, ActorKind, Appended, AuditEntry, Broken, Change, Clock, ConnectorRecord, ConnectorSave, HistoryQuery,
     OrgRecord, Resume, Saved, Store, StoreError, StreamRecord,
@@ -42,6 +42,8 @@ pub struct World {
     pub store: Arc<dyn Store>,
     /// The default org, which is there from the start.
     pub org: OrgId,
+    /// Takes streams over.
+    pub owner: Owner,
     now: Arc<AtomicI64>,
     made: AtomicU64,
     damages: Option<Damages>,
@@ -58,7 +60,7 @@ impl World {
         let clock = Arc::clone(&now);
         let Fixture { store, damages, keep } = make(Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))));
         let org = OrgId(Uuid::from_u64_pair(1, 0));
-        let world = Self { store, org, now, made: AtomicU64::new(0), damages, _keep: keep };
+        let world = Self { store, org, owner: Owner::default(), now, made: AtomicU64::new(0), damages, _keep: keep };
         world.make_org(org, true).await;
         world
     }

@@ -1,6 +1,6 @@
 //! Nodes in memory: several may share one store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use tokio::sync::broadcast;
@@ -11,8 +11,20 @@ use toktra_siem_core::time::Timestamp;
 use super::open::conflict;
 use super::{Memory, State};
 use crate::cluster::{Beat, Claim, Cluster, DEAD_AFTER, NodeRecord, Role, TAKES_WITHIN, Told};
-use crate::deliveries::Lease;
+use crate::deliveries::{Lease, StreamRecord};
 use crate::error::{Result, StoreError};
+
+impl Memory {
+    /// Has calls of the cluster by this node fail, as though the store did not answer it, until it is let in again.
+    pub fn cut_off(&self, node: NodeId) {
+        self.lock().nodes.cut_off.insert(node);
+    }
+
+    /// Answers the node again.
+    pub fn let_in(&self, node: NodeId) {
+        self.lock().nodes.cut_off.remove(&node);
+    }
+}
 
 /// What is told and not heard yet, at most.
 const UNHEARD: usize = 256;
@@ -20,14 +32,17 @@ const UNHEARD: usize = 256;
 /// Everybody who ever joined, and who has which role.
 #[derive(Default)]
 pub(super) struct Nodes {
-    nodes: BTreeMap<NodeId, Node>,
+    known: BTreeMap<NodeId, Node>,
     /// The last owner of each role, and its number.
     roles: BTreeMap<Role, (Option<NodeId>, u64)>,
+    /// Whom a test keeps away from the store.
+    cut_off: BTreeSet<NodeId>,
 }
 
 struct Node {
     record: NodeRecord,
     beaten: Timestamp,
+    retired: bool,
     dead: bool,
 }
 
@@ -38,21 +53,31 @@ pub(super) fn channel() -> broadcast::Sender<Told> {
 impl Nodes {
     /// Whoever was silent for too long is dead for ever, also if the clock goes back afterwards.
     fn bury(&mut self, now: Timestamp) {
-        for node in self.nodes.values_mut() {
+        for node in self.known.values_mut() {
             node.dead |= node.beaten.plus(DEAD_AFTER) <= now;
         }
     }
 
     fn living(&mut self, id: NodeId, now: Timestamp) -> Result<&mut Node> {
         self.bury(now);
-        self.nodes.get_mut(&id).filter(|node| !node.dead).ok_or(StoreError::Fenced)
+        if self.cut_off.contains(&id) {
+            let (context, source) = ("asking the cluster", "a test keeps the node away".into());
+            return Err(StoreError::Unavailable { context, source });
+        }
+        self.known.get_mut(&id).filter(|node| !node.dead).ok_or(StoreError::Fenced)
+    }
+
+    /// Whether the node is known, and lives.
+    pub(super) fn lives(&mut self, id: NodeId, now: Timestamp) -> bool {
+        self.bury(now);
+        self.known.get(&id).is_some_and(|node| !node.dead)
     }
 
     /// Whether `node`, which lives, may take what `owner` has, or had.
     fn may_take(&self, node: NodeId, owner: Option<NodeId>, now: Timestamp) -> bool {
         let Some(owner) = owner else { return true };
-        let dead = self.nodes.get(&owner).is_none_or(|owner| owner.dead);
-        dead && self.nodes.get(&node).is_some_and(|node| now < node.beaten.plus(TAKES_WITHIN))
+        let dead = self.known.get(&owner).is_none_or(|owner| owner.dead);
+        dead && self.known.get(&node).is_some_and(|node| now < node.beaten.plus(TAKES_WITHIN))
     }
 }
 
@@ -64,13 +89,14 @@ impl State {
     }
 
     fn claim(&mut self, node: NodeId, claim: Claim, most: usize, now: Timestamp) -> Result<Vec<(OrgId, Lease)>> {
-        self.nodes.living(node, now)?;
+        let most = if self.nodes.living(node, now)?.retired { 0 } else { most };
         let mut claimed = Vec::new();
         for id in self.wanted() {
             let Some(stream) = self.streams.get_mut(&id).filter(|_| claimed.len() < most) else { continue };
             let meant = match claim {
                 Claim::Free => true,
                 Claim::Former(former) => stream.owner == Some(former),
+                Claim::Stream(wanted) => id == wanted,
             };
             if meant && self.nodes.may_take(node, stream.owner, now) {
                 stream.owner = Some(node);
@@ -79,6 +105,16 @@ impl State {
             }
         }
         Ok(claimed)
+    }
+
+    pub(super) fn lease(&mut self, node: NodeId, id: StreamId, now: Timestamp) -> Result<(Lease, StreamRecord)> {
+        let stream = self.streams.get(&id).ok_or(StoreError::NotFound)?;
+        let (owner, lease) = (stream.owner, Lease { stream: id, epoch: stream.epoch });
+        self.nodes.living(node, now)?;
+        if owner != Some(node) {
+            return Err(StoreError::Fenced);
+        }
+        Ok((lease, self.record(self.stream(id)?)))
     }
 
     /// Frees the streams of the node that `which` names. Returns whether there were any.
@@ -93,19 +129,24 @@ impl State {
 
 #[async_trait]
 impl Cluster for Memory {
+    fn is_alone(&self) -> bool {
+        false
+    }
+
     async fn join(&self, record: NodeRecord) -> Result<()> {
         let (beaten, mut state) = (self.now(), self.lock());
-        if state.nodes.nodes.contains_key(&record.id) {
+        if state.nodes.known.contains_key(&record.id) {
             return Err(conflict("there was a node with this id"));
         }
-        state.nodes.nodes.insert(record.id, Node { record, beaten, dead: false });
+        state.nodes.known.insert(record.id, Node { record, beaten, retired: false, dead: false });
         Ok(())
     }
 
     async fn beat(&self, node: NodeId) -> Result<Beat> {
         let (now, mut state) = (self.now(), self.lock());
         state.nodes.living(node, now)?.beaten = now;
-        let alive = state.nodes.nodes.values().filter(|node| !node.dead).map(|node| node.record.clone()).collect();
+        let alive = state.nodes.known.values().filter(|node| !node.dead && !node.retired);
+        let alive = alive.map(|node| node.record.clone()).collect();
         Ok(Beat { alive, wanted: state.wanted().len(), now })
     }
 
@@ -135,9 +176,15 @@ impl Cluster for Memory {
         Ok(Some(number + 1))
     }
 
+    async fn retire(&self, node: NodeId) -> Result<()> {
+        let now = self.now();
+        self.lock().nodes.living(node, now)?.retired = true;
+        Ok(())
+    }
+
     async fn leave(&self, node: NodeId) -> Result<()> {
         let mut state = self.lock();
-        if let Some(left) = state.nodes.nodes.get_mut(&node) {
+        if let Some(left) = state.nodes.known.get_mut(&node) {
             left.dead = true;
         }
         if state.free(node, |_| true) {
@@ -157,7 +204,7 @@ impl Cluster for Memory {
         Ok(())
     }
 
-    fn told(&self) -> broadcast::Receiver<Told> {
+    fn listen(&self) -> broadcast::Receiver<Told> {
         self.told.subscribe()
     }
 }

@@ -69,8 +69,8 @@ impl ConfigStore for Memory {
         state.removed.retain(|stream| stream.org != org);
         state.deliveries.retain(|_, row| row.delivery.org != org);
         state.jobs.retain(|_, job| job.org != org);
-        let super::State { deliveries, test_events, .. } = &mut *state;
-        test_events.retain(|id, _| deliveries.contains_key(id));
+        let super::State { deliveries, tests, .. } = &mut *state;
+        tests.retain(|id, _| deliveries.contains_key(id));
         state.keys.retain(|key| key.org != Some(org));
         state.channels.retain(|record| record.channel.org != org);
         state.notices.retain(|(of, ..)| *of != org);

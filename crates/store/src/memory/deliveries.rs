@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Status, Trigger};
-use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Seq, StreamId};
+use toktra_siem_core::ids::{DeliveryId, NodeId, OrgId, RangeId, Seq, StreamId};
 use toktra_siem_core::outage;
 use toktra_siem_core::time::Timestamp;
 
@@ -19,12 +19,9 @@ use crate::next::Offer;
 
 #[async_trait]
 impl DeliveryStore for Memory {
-    async fn lease(&self, stream: StreamId) -> Result<(Lease, StreamRecord)> {
-        let mut state = self.lock();
-        let row = state.streams.get_mut(&stream).ok_or(StoreError::NotFound)?;
-        row.epoch += 1;
-        let lease = Lease { stream, epoch: row.epoch };
-        Ok((lease, state.record(state.stream(stream)?)))
+    async fn lease(&self, node: NodeId, stream: StreamId) -> Result<(Lease, StreamRecord)> {
+        let now = self.now();
+        self.lock().lease(node, stream, now)
     }
 
     async fn open(&self, lease: &Lease, open: Open) -> Result<()> {

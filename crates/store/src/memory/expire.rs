@@ -30,7 +30,7 @@ impl State {
         let before = self.deliveries.len();
         self.deliveries
             .retain(|_, row| row.delivery.settled_at.is_none_or(|settled| settled >= retention.history_before));
-        let (tests, deliveries) = (&mut self.test_events, &self.deliveries);
+        let (tests, deliveries) = (&mut self.tests, &self.deliveries);
         tests.retain(|id, _| deliveries.contains_key(id));
         expired.deliveries = (before - self.deliveries.len()) as u64;
         self.jobs.retain(|_, job| job.finished_at.is_none_or(|finished| finished >= retention.history_before));

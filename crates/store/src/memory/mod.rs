@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, watch};
 use toktra_siem_core::delivery::{Attempt, Delivery};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::{FilterRule, FilterTimeline, FilterVersion};
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, JobId, OrgId, RangeId, Seq, StreamId, UserId};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, JobId, NodeId, OrgId, RangeId, Seq, StreamId, UserId};
 use toktra_siem_core::job::Job;
 use toktra_siem_core::notice::Acknowledgement;
 use toktra_siem_core::time::Timestamp;
@@ -85,8 +85,8 @@ struct State {
     streams: BTreeMap<StreamId, Stream>,
     deliveries: BTreeMap<DeliveryId, DeliveryRow>,
     jobs: BTreeMap<JobId, Job>,
-    /// Of the test deliveries among them.
-    test_events: BTreeMap<DeliveryId, TestEvent>,
+    /// The event of each test delivery among them, and who makes the test.
+    tests: BTreeMap<DeliveryId, (TestEvent, NodeId)>,
     /// Streams of deleted connectors: their history lives on.
     removed: Vec<Stream>,
     /// By stream and start of the bucket.

@@ -98,7 +98,7 @@ impl OrgStore for Memory {
         let by_id = &state.org(org)?.by_id;
         let wanted = |row: &&DeliveryRow| {
             let delivery = &row.delivery;
-            let tries = |id| state.test_events.get(&delivery.id).is_some_and(|event| event.event_id == id);
+            let tries = |id| state.tests.get(&delivery.id).is_some_and(|(event, _)| event.event_id == id);
             let holds = |id| by_id.get(&id).is_some_and(|seq: &Seq| delivery.members.contains(*seq)) || tries(id);
             delivery.org == org
                 && query.connector.is_none_or(|connector| delivery.stream.connector == connector)
@@ -130,7 +130,7 @@ impl OrgStore for Memory {
             children: children.map(|child| child.id).collect(),
             recovered_by: state.recovered_by(&row.delivery),
             events: events.filter_map(|row| row.known().cloned()).take(LISTED).collect(),
-            test_event: state.test_events.get(&id).cloned(),
+            test_event: state.tests.get(&id).map(|(event, _)| event.clone()),
         })
     }
 
@@ -174,7 +174,7 @@ impl OrgStore for Memory {
 
     async fn test_event(&self, org: OrgId, id: EventId) -> Result<(TestEvent, Vec<Delivery>)> {
         let state = self.lock();
-        let own = state.test_events.iter().filter_map(|(delivery, event)| {
+        let own = state.tests.iter().filter_map(|(delivery, (event, _))| {
             let delivery = &state.deliveries.get(delivery)?.delivery;
             (delivery.org == org && event.event_id == id).then_some((event, delivery))
         });

@@ -74,7 +74,7 @@ impl State {
             _ => None,
         };
         for stream in connector.streams() {
-            self.renew(stream, &mut saved, was.active, resume, now);
+            self.renew(stream, &mut saved, resume, now);
         }
         let version = self.version(&connector);
         let row = self.connectors.get_mut(&connector.id).ok_or(StoreError::NotFound)?;
@@ -86,14 +86,15 @@ impl State {
         Ok(saved)
     }
 
-    /// What a save does to a stream: it starts afresh, with what waits set apart or passed over.
-    fn renew(&mut self, id: StreamId, saved: &mut Saved, was_active: bool, resume: Option<Resume>, now: Timestamp) {
+    /// What a save does to a stream: it starts afresh, under a newer lease, with what waits set apart or passed over.
+    fn renew(&mut self, id: StreamId, saved: &mut Saved, resume: Option<Resume>, now: Timestamp) {
         let (head, range) = (self.head(saved.connector.org), self.next_range_id());
         let Some(stream) = self.streams.get(&id) else { return };
         let was_open = !stream.breaker.is_closed();
         let sends = saved.connector.active && saved.connector.settings.sends(id.kind);
         self.switch(id, Breaker::default(), sends, now);
         let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.epoch += 1;
         match resume {
             Some(Resume::Now) => saved.skipped = saved.skipped.max(stream.skip(head)),
             Some(Resume::Backlog) => {
@@ -103,7 +104,6 @@ impl State {
             None if saved.connector.active && was_open => {
                 stream.set_apart(range, Trigger::Recovery, head, now);
             }
-            None if was_active && !saved.connector.active => stream.epoch += 1,
             None => {}
         }
     }

@@ -15,7 +15,7 @@ use crate::test_delivery;
 
 impl State {
     pub(super) fn open_tests(&mut self, org: OrgId, change: Change<TestOpen>) -> Result<()> {
-        let Change { value: TestOpen { event, deliveries }, audit } = change;
+        let Change { value: TestOpen { event, deliveries, node }, audit } = change;
         self.org(org)?;
         for delivery in &deliveries {
             if self.stream(delivery.stream)?.org != org {
@@ -29,7 +29,7 @@ impl State {
             return Err(conflict("there is a delivery with this id"));
         }
         for delivery in deliveries {
-            self.test_events.insert(delivery.id, event.clone());
+            self.tests.insert(delivery.id, (event.clone(), node));
             self.deliveries.insert(delivery.id, DeliveryRow { delivery, attempts: Vec::new() });
         }
         self.log(Some(org), audit);
@@ -67,10 +67,14 @@ impl State {
     }
 
     pub(super) fn interrupt_tests(&mut self, now: Timestamp) -> u64 {
-        let left = self.deliveries.values_mut().map(|row| &mut row.delivery);
+        let Self { deliveries, tests, nodes, .. } = self;
+        let left = deliveries.values_mut().map(|row| &mut row.delivery);
         let left = left.filter(|delivery| delivery.trigger == Trigger::Test && delivery.status == Status::Pending);
         let mut interrupted = 0;
         for delivery in left {
+            if tests.get(&delivery.id).is_some_and(|(_, node)| nodes.lives(*node, now)) {
+                continue;
+            }
             delivery.status = Status::Failed;
             delivery.settled_at = Some(now);
             (delivery.due_at, delivery.awaiting) = (None, None);

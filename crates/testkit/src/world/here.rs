@@ -22,7 +22,7 @@ use toktra_siem_app::{App, Limits, Parts};
 use toktra_siem_base::clock::{Clock, ManualClock};
 use toktra_siem_base::random::{Random, SystemRandom};
 use toktra_siem_base::vault::Vault;
-use toktra_siem_core::ids::{ConnectorId, OrgId};
+use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_edge::{Edge, serve};
 use toktra_siem_egress::{EgressPolicy, Transport};
@@ -31,7 +31,8 @@ use toktra_siem_identity::passwords::{Argon2id, Hashing, Passwords};
 use toktra_siem_notify::Courier;
 use toktra_siem_page::Dashboard;
 use toktra_siem_platform::Registry;
-use toktra_siem_store::{AuditEntry, AuditQuery, Backend, Change, OrgRecord};
+use toktra_siem_store::conformance::Owner;
+use toktra_siem_store::{AuditEntry, AuditQuery, Backend, Change, Lease, OrgRecord, Store, StreamRecord};
 use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
 use toktra_siem_telemetry::Telemetry;
 use uuid::Uuid;
@@ -104,6 +105,7 @@ pub struct InProcess {
     /// Ends when it has ended.
     pub serving: JoinHandle<()>,
     org: Org,
+    owner: Owner,
     attempts: AtomicU32,
     dir: TempDir,
 }
@@ -195,7 +197,19 @@ impl World<InProcess> {
         let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(crate::contract::hold);
         let org = Org { id: DEFAULT_ORG.to_string(), client };
         let attempts = AtomicU32::new(1);
-        let server = InProcess { store, dispatch, watched, clock, address, shutdown, serving, org, attempts, dir };
+        let server = InProcess {
+            store,
+            dispatch,
+            watched,
+            clock,
+            address,
+            shutdown,
+            serving,
+            org,
+            owner: Owner::default(),
+            attempts,
+            dir,
+        };
         Self { server, browser: None }
     }
 
@@ -246,6 +260,12 @@ impl World<InProcess> {
     /// A Splunk connector that is off, made by `client`.
     pub async fn idle_connector(&self, client: &Client, name: &str) -> Value {
         client.post("/v1/siem/connectors", &splunk_body(name)).await.expect_status(201).json()
+    }
+
+    /// Takes a stream over, under a newer lease: to write in the dispatcher's place.
+    pub async fn take_over(&self, stream: StreamId) -> (Lease, StreamRecord) {
+        let store: Arc<dyn Store> = self.store.clone();
+        self.server.owner.take_over(&*store, stream).await.unwrap()
     }
 
     /// Moves the wall clock.

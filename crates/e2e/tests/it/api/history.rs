@@ -84,7 +84,7 @@ pub(crate) async fn deliver(world: &Here, stream: StreamId, seq: u64, status: St
 pub(crate) async fn happened(world: &Here, past: Past<'_>) {
     let Past { org, stream, seq, id, status, message, excerpt } = past;
     let cause = || Cause::new("splunk_9_server_busy", message);
-    let (lease, _) = world.store.lease(stream).await.unwrap();
+    let (lease, _) = world.take_over(stream).await;
     let members = Members::from_ascending([Seq(seq)]);
     let mut delivery = Delivery::new(id, org, stream, Trigger::Live, members, START);
     let taken = Taken::Live { from: Seq(seq - 1), to: Seq(seq), passed: Passed::default(), revision: Revision(1) };

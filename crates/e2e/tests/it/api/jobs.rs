@@ -8,7 +8,7 @@ use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Delivery, Trigger, Window};
 use toktra_siem_core::destination::Tally;
 use toktra_siem_core::event::{EventType, Severity};
-use toktra_siem_core::ids::{DeliveryId, EventId, Revision, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::{DeliveryId, EventId, NodeId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::{AuditQuery, Change, Open, Passed, Taken, TestEvent, TestOpen};
 use toktra_siem_testkit::prelude::*;
@@ -28,7 +28,7 @@ fn stream_of(connector: &str, kind: StreamKind) -> StreamId {
 }
 
 async fn set_breaker(world: &Here, connector: &str, breaker: Breaker) {
-    let (lease, _) = world.store.lease(stream_of(connector, StreamKind::Events)).await.unwrap();
+    let (lease, _) = world.take_over(stream_of(connector, StreamKind::Events)).await;
     world.store.set_breaker(&lease, breaker).await.unwrap();
 }
 
@@ -151,7 +151,7 @@ async fn window(world: &Here) -> DeliveryId {
     let stream = stream_of(made["id"].as_str().unwrap(), StreamKind::Metrics);
     let event = json!({ "event_type": "anomaly", "severity": "low" });
     world.begin("/v1/events", &event).await;
-    let (lease, record) = world.store.lease(stream).await.unwrap();
+    let (lease, record) = world.take_over(stream).await;
     let mut tally = Tally::default();
     tally.add(EventType::Anomaly, Severity::Low);
     let id = DeliveryId(Uuid::from_u128(2001));
@@ -167,7 +167,7 @@ async fn window(world: &Here) -> DeliveryId {
 /// A pending replay, beside the account of the connector's only stream.
 async fn replay(world: &Here, connector: &str, n: u128) -> DeliveryId {
     let stream = stream_of(connector, StreamKind::Events);
-    let (lease, _) = world.store.lease(stream).await.unwrap();
+    let (lease, _) = world.take_over(stream).await;
     let id = DeliveryId(Uuid::from_u128(n));
     let delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Replay, Members::from_ascending([Seq(1)]), START);
     world.store.open(&lease, Open { deliveries: vec![delivery], taken: Taken::Beside, job: None }).await.unwrap();
@@ -180,7 +180,7 @@ async fn tested(world: &Here, connector: &str) -> DeliveryId {
     let stream = stream_of(connector, StreamKind::Events);
     let delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Test, Members::default(), START);
     let event = TestEvent { event_id: EventId(id.0), event_time: START, payload: "{}".into() };
-    let value = TestOpen { event, deliveries: vec![delivery] };
+    let value = TestOpen { event, deliveries: vec![delivery], node: NodeId(Uuid::nil()) };
     world.store.open_tests(DEFAULT_ORG, Change { value, audit: audit() }).await.unwrap();
     id
 }

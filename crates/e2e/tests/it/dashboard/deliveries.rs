@@ -23,7 +23,7 @@ const PAYLOAD: &str = "<script>alert(1)</script><img src=x onerror='alert(2)'>\"
 /// The third event in a delivery that is refused for good, with everything that a SIEM says being an attempt at script.
 async fn hostile(world: &Here, connector: &str) -> Uuid {
     let stream = StreamId { connector: connector.parse().unwrap(), kind: StreamKind::Events };
-    let (lease, _) = world.store.lease(stream).await.unwrap();
+    let (lease, _) = world.take_over(stream).await;
     let id = DeliveryId(Uuid::from_u128(1003));
     let mut delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Live, Members::from_ascending([Seq(3)]), START);
     let taken = Taken::Live { from: Seq(2), to: Seq(3), passed: Passed::default(), revision: Revision(1) };
@@ -144,7 +144,7 @@ async fn a_history_without_anything_says_how_to_begin() {
 async fn a_long_history_is_turned_page_by_page() {
     let (world, id) = with_history().await;
     let stream = StreamId { connector: id.parse().unwrap(), kind: StreamKind::Events };
-    let (lease, _) = world.store.lease(stream).await.unwrap();
+    let (lease, _) = world.take_over(stream).await;
     for n in 0..60 {
         let delivery = DeliveryId(Uuid::from_u128(5_000 + n));
         let members = Members::from_ascending([Seq(1)]);

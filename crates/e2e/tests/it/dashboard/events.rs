@@ -176,7 +176,7 @@ async fn what_was_filtered_out_names_the_rule() {
         world.begin("/v1/events", &event).await;
     }
     let stream = StreamId { connector: connector["id"].as_str().unwrap().parse().unwrap(), kind: StreamKind::Events };
-    let (lease, _) = world.store.lease(stream).await.unwrap();
+    let (lease, _) = world.take_over(stream).await;
     let members = Members::from_ascending([Seq(2)]);
     let id = DeliveryId(Uuid::from_u128(1000));
     let delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Live, members, START);

@@ -158,7 +158,7 @@ impl Estate {
         let mut delivery = Delivery::new(id, self.org, stream, Trigger::Replay, members, START);
         (delivery.job, delivery.accounted) = (Some(job.id), false);
         let step = JobStep { id: job.id, from: job.cursor, to: Seq(1), passed: 0 };
-        let (lease, _) = world.store.lease(stream).await.unwrap();
+        let (lease, _) = world.take_over(stream).await;
         let open = Open { deliveries: vec![delivery], taken: Taken::Beside, job: Some(step) };
         world.store.open(&lease, open).await.unwrap();
         self.values.insert("replayed", id.to_string());

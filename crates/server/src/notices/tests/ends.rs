@@ -29,7 +29,7 @@ async fn minutes(world: &mut World, minutes: u64) {
 
 /// The stream passes by what waits, so that nothing waits any more.
 async fn pass_by(world: &World) {
-    let (lease, stream) = world.store.lease(stream()).await.unwrap();
+    let (lease, stream) = world.owner.take_over(&*world.store, stream()).await.unwrap();
     let passed = Passed { filtered: stream.head.0 - stream.cursor.0, ..Passed::default() };
     let taken = Taken::Live { from: stream.cursor, to: stream.head, passed, revision: Revision(99) };
     world.store.open(&lease, Open { deliveries: vec![], taken, job: None }).await.unwrap();

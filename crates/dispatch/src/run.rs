@@ -1,0 +1,145 @@
+//! A worker from its start to its end: after a failure it starts afresh, and it ends with what it works for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::AbortOnDropHandle;
+use toktra_siem_core::breaker::{Breaker, OpenKind};
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::ids::{NodeId, OrgId, StreamId};
+use toktra_siem_store::StoreError;
+
+use super::Context;
+use super::link::LinkError;
+use super::worker::{Control, Worker, WorkerError};
+
+/// The pause before a worker that panicked is started again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What the stream's connector is called, for the log; `None` if that cannot be read.
+pub(super) async fn name(ctx: &Context, org: OrgId, stream: StreamId) -> Option<String> {
+    ctx.store.connector(org, stream.connector).await.ok().map(|record| record.connector.name)
+}
+
+/// Runs the worker of `stream` until it is stopped or drained, the stream is not wanted or another's, or the node is dead. Failures of the
+/// store are logged and survived.
+pub async fn worker(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: Control) {
+    while !control.member.is_dead() {
+        control.changed.mark_unchanged();
+        let (failure, began) = match Worker::start(ctx.clone(), (org, stream), control.member.clone()).await {
+            Ok(mut worker) => {
+                let served = worker.serve(&mut control).await;
+                worker.wind_down().await;
+                match served {
+                    Ok(()) => return,
+                    Err(failure) => (failure, true),
+                }
+            }
+            Err(failure) => (failure, false),
+        };
+        let name = name(&ctx, org, stream).await;
+        let connector_name = name.as_deref();
+        let pause = match failure {
+            WorkerError::Store(StoreError::NotFound) | WorkerError::Link(LinkError::Gone) => {
+                tracing::info!(%stream, connector_name, "the stream is gone: its worker ends");
+                ctx.warnings.works(stream);
+                return;
+            }
+            WorkerError::Off => {
+                tracing::info!(%stream, connector_name, "the stream was switched off: its worker ends");
+                ctx.warnings.works(stream);
+                return;
+            }
+            // A save makes a newer lease as well: whether the stream is still its own comes out at the start.
+            WorkerError::Store(StoreError::Fenced) if began => continue,
+            WorkerError::Store(StoreError::Fenced) => {
+                return lost(&ctx, stream, connector_name);
+            }
+            WorkerError::Link(LinkError::Unusable(why)) => {
+                match hold_unusable(&ctx, control.member.id(), stream, connector_name, why).await {
+                    Ok(()) => {}
+                    Err(StoreError::Fenced) => return lost(&ctx, stream, connector_name),
+                    Err(failure) => {
+                        tracing::error!(%stream, connector_name, error = %failure, "the hold could not be recorded");
+                        ctx.warnings.failed(stream, ctx.clock.now(), Cause::own_failure(&failure));
+                    }
+                }
+                ctx.timing.after_unusable_link
+            }
+            failure => {
+                tracing::error!(%stream, connector_name, error = %failure, "the worker of this stream starts afresh");
+                ctx.warnings.failed(stream, ctx.clock.now(), Cause::own_failure(&failure));
+                ctx.timing.after_store_failure
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            Ok(()) = control.changed.changed() => {}
+            () = control.stop.cancelled() => return,
+            () = control.drain.cancelled() => return,
+            () = control.member.died() => return,
+        }
+    }
+}
+
+/// A worker under watch. It begins when its predecessor has ended, so that nothing is in flight twice; after a panic it begins again.
+pub(super) async fn supervised(
+    ctx: Arc<Context>,
+    org: OrgId,
+    stream: StreamId,
+    control: Control,
+    before: Option<AbortOnDropHandle<()>>,
+) {
+    if let Some(before) = before {
+        let _ = before.await;
+    }
+    loop {
+        match AbortOnDropHandle::new(tokio::spawn(worker(ctx.clone(), org, stream, control.clone()))).await {
+            Ok(()) => return,
+            Err(failure) => {
+                let name = name(&ctx, org, stream).await;
+                let connector_name = name.as_deref();
+                tracing::error!(%stream, connector_name, error = %failure, "a worker ended abnormally; it starts again");
+            }
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// The stream is no business of this node any more.
+fn lost(ctx: &Context, stream: StreamId, connector_name: Option<&str>) {
+    tracing::info!(%stream, connector_name, "the stream has another owner: its worker ends");
+    ctx.warnings.works(stream);
+}
+
+/// The code of the cause why a connector cannot be used.
+pub(super) const UNUSABLE: &str = "connector_unusable";
+
+/// Opens the breaker of a stream whose connector cannot be used, so that its health says why at present and when it is looked at again; the log
+/// says it once for each reason. A save closes it; so does the first probe that succeeds once the connector can be used again. Where the receiver
+/// wants no more, that stays the reason.
+pub(super) async fn hold_unusable(
+    ctx: &Context,
+    node: NodeId,
+    stream: StreamId,
+    connector_name: Option<&str>,
+    why: String,
+) -> Result<(), StoreError> {
+    let (lease, record) = ctx.store.lease(node, stream).await?;
+    let now = ctx.clock.now();
+    let cause = Cause::new(UNUSABLE, format!("This connector cannot be used: {why}."));
+    let (since, failures) = match &record.breaker {
+        Breaker::Closed { .. } => (now, 0),
+        open if open.next_probe().is_none() => return Ok(()),
+        Breaker::Open { since, failures, .. } => (*since, *failures),
+    };
+    if !matches!(&record.breaker, Breaker::Open { cause: known, .. } if *known == cause) {
+        tracing::error!(%stream, connector_name, why, "this connector cannot be used: its events wait");
+    }
+    let (kind, probe_at) = (OpenKind::Misconfigured, now.plus(ctx.timing.after_unusable_link));
+    match ctx.store.set_breaker(&lease, Breaker::Open { kind, cause, since, failures, probe_at }).await {
+        // It was saved meanwhile, and is looked at again.
+        Err(StoreError::Fenced) => Ok(()),
+        stored => stored,
+    }
+}
