@@ -12,7 +12,8 @@ use toktra_siem_store::error::StoreError;
 use toktra_siem_store::events::Appended;
 
 use super::batch::{self, Inserts};
-use super::codec::{MAX_SEQ, key, key_org, key_seq, keys_of};
+use super::codec::{MAX_SEQ, key, key_org, key_seq};
+use super::ends;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use super::read::OrgRef;
@@ -158,16 +159,6 @@ pub(super) fn head(conn: &Connection, org: i64) -> Outcome<Seq> {
         .prepare_cached("SELECT number FROM partition WHERE sealed = 0")?
         .query_row([], |row| row.get(0))
         .optional()?;
-    let newest: Option<i64> = match open {
-        Some(number) => {
-            let sql = format!(
-                "SELECT key + events - 1 FROM head_{number} WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC LIMIT 1"
-            );
-            let (first, last) = keys_of(org);
-            conn.prepare_cached(&sql)?.query_row([first, last], |row| row.get(0)).optional()?
-        }
-        None => None,
-    };
     let sealed = Seq(sealed.map_or(0, super::codec::uint));
-    Ok(newest.map_or(sealed, key_seq).max(sealed))
+    open.map_or(Ok(sealed), |number| ends::last(conn, number, org, sealed))
 }

@@ -122,7 +122,7 @@ pub(super) fn log(org: OrgId, seq: Seq, event_id: Option<EventId>) {
         %org,
         sequence = seq.0,
         event_id = event_id.map(tracing::field::display),
-        "a stored event does not match its checksum any more: it is set aside as damaged, and all others flow; check the disk, and have the \
+        "a stored event does not match its checksum any more, or is gone: it is set aside as damaged, and all others flow; check the disk, and have the \
          producer send the event again under a new id"
     );
 }
@@ -210,7 +210,7 @@ pub(super) fn among(conn: &Connection, org: i64, members: &Members) -> Outcome<V
 }
 
 /// The noted events after `after` up to `to`, ascending, and when each was found.
-fn noted(conn: &Connection, org: i64, after: Seq, to: Seq) -> Outcome<Vec<(Seq, i64)>> {
+pub(super) fn noted(conn: &Connection, org: i64, after: Seq, to: Seq) -> Outcome<Vec<(Seq, i64)>> {
     let mut statement =
         conn.prepare_cached("SELECT seq, found_at FROM damage WHERE org = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq")?;
     let rows =

@@ -43,6 +43,7 @@ mod connectors;
 mod convert;
 mod damage;
 mod deliveries;
+mod ends;
 mod engine;
 mod evict;
 mod expire;
