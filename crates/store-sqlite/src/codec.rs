@@ -1,6 +1,7 @@
 //! How values of the core look in columns: numbers for words, JSON for what is only read as a whole, and runs of varints for the
 //! members of a delivery.
 
+use rusqlite::Row;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toktra_siem_core::delivery::{ParkKind, Status, Trigger};
@@ -111,6 +112,11 @@ pub(super) fn from_json<T: DeserializeOwned>(text: &str) -> Outcome<T> {
 /// [`json`] of what may be absent.
 pub(super) fn json_opt<T: Serialize>(value: Option<&T>) -> Outcome<Option<String>> {
     value.map(json).transpose()
+}
+
+/// A column of text, as it is read where a damaged byte of it must not matter.
+pub(super) fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(row.get_ref(index)?.as_bytes()?).into_owned())
 }
 
 /// [`from_json`] of what may be absent.

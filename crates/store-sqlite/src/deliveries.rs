@@ -18,7 +18,7 @@ use toktra_siem_store::rules;
 use toktra_siem_store::rules::count;
 use toktra_siem_store::rules::parked::{ParkState, leave};
 
-use super::codec::{from_json, json};
+use super::codec::json;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use super::rows;
@@ -34,7 +34,7 @@ impl DeliveryStore for Sqlite {
         self.writer
             .call_for(stream.connector, "taking over a stream", move |engine| {
                 let mut row = streams::present(&engine.conn, stream)?;
-                let record = row.record(engine.org(row.org)?.head)?;
+                let record = row.record(engine.org(row.org)?.head);
                 row.epoch += 1;
                 row.store(&engine.conn)?;
                 Ok((Lease { stream, epoch: row.epoch }, record))
@@ -110,7 +110,7 @@ impl DeliveryStore for Sqlite {
         self.writer
             .call_for(stream.connector, "noting what was told of an outage", move |engine| {
                 let mut row = streams::present(&engine.conn, stream)?;
-                let mut outages = from_json(&row.outages)?;
+                let mut outages = row.outages();
                 outage::tell(&mut outages, since, told);
                 row.outages = json(&outages)?;
                 row.store(&engine.conn)
@@ -122,7 +122,7 @@ impl DeliveryStore for Sqlite {
         self.readers
             .run("reading a stream", move |conn| {
                 let row = streams::present(conn, stream)?;
-                row.record(append::head(conn, row.org_num)?)
+                Ok(row.record(append::head(conn, row.org_num)?))
             })
             .await
     }

@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::delivery::ParkKind;
 use toktra_siem_core::ids::{OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
@@ -19,7 +18,7 @@ use toktra_siem_store::in_flight::{give_up, is_in_flight};
 use toktra_siem_store::rules::count;
 
 use super::batch::{self, Table};
-use super::codec::{from_json, int, json, len, uint};
+use super::codec::{int, json, len, uint};
 use super::damage;
 use super::deliveries::expire_one;
 use super::engine::Engine;
@@ -289,7 +288,7 @@ fn archive(engine: &mut Engine, number: i64) -> Outcome<Turn> {
         if to <= from {
             continue;
         }
-        let mut archived: Counts = from_json(&stream.archived)?;
+        let mut archived = recount::archived(&engine.conn, &stream)?;
         archived += recount::tally(&engine.conn, &stream, from, to)?;
         (stream.archived, stream.archived_to) = (json(&archived)?, to);
         stream.store(&engine.conn)?;

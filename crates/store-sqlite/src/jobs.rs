@@ -20,6 +20,7 @@ use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use super::read::{self, OrgRef};
 use super::rows;
+use super::standin;
 use super::streams::{self, StreamRow};
 use super::{Sqlite, append, connectors, history};
 
@@ -93,7 +94,10 @@ fn of_connector(conn: &Connection, connector: ConnectorId) -> Outcome<Vec<Job>> 
 
 fn listed(conn: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Outcome<Vec<Job>> {
     let mut statement = conn.prepare_cached(sql)?;
-    statement.query_and_then(values, |row| from_json(&row.get::<_, String>(0)?))?.collect()
+    let jobs = statement
+        .query_and_then(values, |row| Ok(standin::read(row.get_ref(0)?.as_bytes().map_err(rusqlite::Error::from)?)))?;
+    // One that cannot be read stands still, and keeps no other one.
+    jobs.filter_map(Outcome::transpose).collect()
 }
 
 /// A page of the org's jobs, newest first, and one more where there is one.

@@ -75,6 +75,7 @@ mod repair;
 mod ring;
 mod rows;
 mod settle;
+mod standin;
 mod streams;
 mod swap;
 mod sweep;
@@ -167,6 +168,7 @@ impl Sqlite {
         // SQLite gives its log and its index the mode of the database.
         private(&path).map_err(|error| place::fault(&path, &error))?;
         let conn = migrate::open_writer(&path)?;
+        standin::tell(&conn).map_err(|fault| fault.into_error("looking at what is configured"))?;
         let (writer, inbox) = writer::Writer::new();
         let (max_bytes, reserve) = (options.max_bytes, options.reserve);
         let engine = engine::Engine::load(conn, path.clone(), options, writer.clone(), keeping)
