@@ -169,6 +169,16 @@ fn keep(conn: &Connection, stream: &StreamRow, seq: Seq) -> Outcome<()> {
     Ok(())
 }
 
+/// Notes an event whose delivery cannot be read, and that the stream counts it as damaged. The caller counts it.
+pub(super) fn set_aside(conn: &Connection, stream: &StreamRow, seq: Seq, now: Timestamp) -> Outcome<()> {
+    conn.prepare_cached("INSERT OR IGNORE INTO damage (org, seq, found_at) VALUES (?1, ?2, ?3)")?.execute(params![
+        stream.org_num,
+        int(seq.0),
+        now.0
+    ])?;
+    keep(conn, stream, seq)
+}
+
 /// Whether the stream counts the event as damaged.
 pub(super) fn counts_it(conn: &Connection, stream: i64, seq: Seq) -> Outcome<bool> {
     let sql = "SELECT 1 FROM damage_outcome WHERE stream = ?1 AND seq = ?2";

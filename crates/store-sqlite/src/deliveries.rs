@@ -23,7 +23,7 @@ use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use super::rows;
 use super::streams::{self, StreamRow};
-use super::{Sqlite, append, damage, open, overview, recount, settle, test_delivery, traffic};
+use super::{Sqlite, append, aside, damage, open, overview, recount, settle, test_delivery, traffic};
 
 /// Buckets added to in one turn of the writer: about 1 ms.
 const TRAFFIC_PIECE: usize = 64;
@@ -34,6 +34,7 @@ impl DeliveryStore for Sqlite {
         self.writer
             .call_for(stream.connector, "taking over a stream", move |engine| {
                 let mut row = streams::present(&engine.conn, stream)?;
+                aside::set_right(&engine.conn, &mut row, engine.now())?;
                 let record = row.record(engine.org(row.org)?.head);
                 row.epoch += 1;
                 row.store(&engine.conn)?;

@@ -30,6 +30,7 @@ use toktra_siem_store::error::{Result, StoreError};
 use place::Need;
 
 mod append;
+mod aside;
 mod at_rest;
 mod audit;
 mod backup;

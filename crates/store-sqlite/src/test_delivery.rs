@@ -90,7 +90,7 @@ pub(super) fn interrupt(engine: &mut Engine) -> Outcome<u64> {
         .conn
         .prepare_cached(
             "UPDATE delivery INDEXED BY delivery_exception SET status = ?1, settled_at = ?2, due_at = NULL, awaiting = NULL, cause = ?3
-             WHERE stream IN (SELECT num FROM stream) AND status <> 1 AND status = 0 AND trigger = ?4",
+             WHERE stream IN (SELECT num FROM stream) AND status <> 1 AND status = 0 AND trigger = ?4 AND accounted = 0",
         )?
         .execute(params![
             Status::Failed.number(),

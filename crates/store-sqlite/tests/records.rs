@@ -1,14 +1,19 @@
 //! Every single bit of what stands around the events, flipped: it costs the row that it hits, and everything else is read as before.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 use toktra_siem_core::connector::{Connector, Resume};
+use toktra_siem_core::delivery::ParkKind;
+use toktra_siem_core::event::Severity::{High, Low};
 use toktra_siem_core::filter::Filter;
-use toktra_siem_core::ids::StreamKind;
+use toktra_siem_core::ids::{Seq, StreamId, StreamKind};
+use toktra_siem_core::members::Members;
 use toktra_siem_store::conformance::flow::Flow;
-use toktra_siem_store::conformance::world::{datadog, stream_of};
+use toktra_siem_store::conformance::world::{datadog, only, stream_of};
 use toktra_siem_store::conformance::{Fixture, World};
+use toktra_siem_store::{DeliveryStore as _, EventLog as _};
 use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
 
 struct Stored {
@@ -124,4 +129,139 @@ async fn what_a_stream_says_of_outages_stops_nobody() {
     flow.record().await;
     let counts = flow.record().await.counts;
     assert_eq!(world.store.recount(flow.stream).await.expect("a recount"), counts);
+}
+
+/// Two deliveries that are pending, one of them with holes, and two parked events, in a file that nobody has open.
+async fn on_their_way() -> (tempfile::TempDir, StreamId, Vec<u64>) {
+    let stored = Stored::new().await;
+    let world = &stored.world;
+    let made = world.splunk(only(&[High])).await;
+    let stream = stream_of(&made, StreamKind::Events);
+    let flow = Flow::take_over(world, stream).await;
+    world.append_severities(&[High, Low, High, High, Low, High]).await;
+    world.append_severities(&[High, High, High, Low, High]).await;
+    let holes = flow.open_to(6).await.expect("a delivery");
+    let more = flow.open_to(9).await.expect("another one");
+    flow.fail(&flow.open_to(11).await.expect("the last one")).await;
+    let mut waiting: Vec<u64> = holes.members.iter().chain(more.members.iter()).map(|seq| seq.0).collect();
+    waiting.push(11);
+    assert_eq!(waiting, [1, 3, 4, 6, 7, 8, 9, 11]);
+    let Stored { dir, world } = stored;
+    drop(world);
+    (dir, stream, waiting)
+}
+
+/// Changes a copy of the file; whoever takes the stream over then finds every event on its way, parked, or damaged, and the counts add up.
+async fn nothing_is_lost(dir: &Path, stream: StreamId, waiting: &[u64], what: &str, change: impl FnOnce(&Path)) {
+    let copy = tempfile::tempdir().expect("a directory");
+    let path = copy.path().join("toktra.db");
+    std::fs::copy(dir.join("toktra.db"), &path).expect("a copy");
+    change(&path);
+    let store = Sqlite::open(copy.path(), SqliteOptions::default()).expect("a start");
+    store.lease(stream).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let pending = store.pending(stream).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let parked = store.parked(stream, ParkKind::Failed, Seq(0), 99).await;
+    let parked = parked.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let org = store.stream(stream).await.expect("the stream").org;
+    let damaged = store.damaged(org, &Members::from_runs([(1, 99)])).await.expect("notes");
+    let mut found: Vec<u64> = pending.iter().flat_map(|delivery| delivery.members.iter()).map(|seq| seq.0).collect();
+    found.extend(parked.iter().map(|parked| parked.seq.0));
+    found.extend(damaged.iter().map(|damage| damage.seq.0));
+    found.sort_unstable();
+    assert_eq!(found, waiting, "{what}: {pending:?} {damaged:?}");
+    let record = store.stream(stream).await.expect("the stream");
+    assert!(record.accounting().adds_up(), "{what}: {record:?}");
+    assert_eq!(store.recount(stream).await.expect("a recount"), record.counts, "{what}");
+    store.close().await.expect("a clean end");
+}
+
+/// Changes a column of a table whose index `index` keeps what it was, as a flipped bit does.
+fn behind(path: &Path, index: &str, sql: &str, values: impl rusqlite::Params) {
+    let open = || Connection::open(path).expect("the database");
+    let schema = open();
+    schema.execute_batch("PRAGMA writable_schema = 1").expect("a schema that can be changed");
+    let kept: Vec<Value> = schema
+        .query_row("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master WHERE name = ?1", [index], |row| {
+            (0..5).map(|at| row.get(at)).collect()
+        })
+        .expect("the index");
+    schema.execute("DELETE FROM sqlite_master WHERE name = ?1", [index]).expect("it is hidden");
+    drop(schema);
+    assert_eq!(open().execute(sql, values).expect("a change"), 1);
+    let schema = open();
+    schema.execute_batch("PRAGMA writable_schema = 1").expect("a schema that can be changed");
+    let put = "INSERT INTO sqlite_master (type, name, tbl_name, rootpage, sql) VALUES (?1, ?2, ?3, ?4, ?5)";
+    schema.execute(put, rusqlite::params_from_iter(kept)).expect("it is back");
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_a_delivery_loses_no_event() {
+    let (dir, stream, waiting) = on_their_way().await;
+    let dir = dir.path();
+    let ids: Vec<Vec<u8>> = {
+        let file = Connection::open(dir.join("toktra.db")).expect("the database");
+        let mut pending = file.prepare("SELECT id FROM delivery WHERE status = 0 ORDER BY id").expect("deliveries");
+        pending.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("deliveries")
+    };
+    assert_eq!(ids.len(), 2);
+    for id in &ids {
+        for column in ["first_seq", "last_seq", "members", "accounted", "trigger", "root"] {
+            let read = format!("SELECT {column} FROM delivery WHERE id = ?1");
+            let was: Value = Connection::open(dir.join("toktra.db"))
+                .and_then(|file| file.query_row(&read, [id], |row| row.get(0)))
+                .expect("the row");
+            let bits = match &was {
+                Value::Blob(bytes) => bytes.len() * 8,
+                Value::Integer(_) => 63,
+                _ => 0,
+            };
+            for bit in 0..bits {
+                let flipped = match was.clone() {
+                    Value::Integer(value) => Value::Integer(value ^ (1 << bit)),
+                    Value::Blob(mut bytes) => {
+                        bytes[bit / 8] ^= 1 << (bit % 8);
+                        Value::Blob(bytes)
+                    }
+                    other => other,
+                };
+                let sql = format!("UPDATE delivery SET {column} = ?2 WHERE id = ?1");
+                let what = format!("bit {bit} of {column}: {flipped:?}");
+                nothing_is_lost(dir, stream, &waiting, &what, |path| {
+                    behind(path, "delivery_root", &sql, params![id, flipped]);
+                })
+                .await;
+            }
+        }
+        for status in [1, 2, 3, 4, 8, 64] {
+            let what = format!("status {status}");
+            let sql = "UPDATE delivery SET status = ?2 WHERE id = ?1";
+            nothing_is_lost(dir, stream, &waiting, &what, |path| {
+                behind(path, "delivery_exception", sql, params![id, status]);
+            })
+            .await;
+        }
+        for column in ["cause", "awaiting", "outage"] {
+            let sql = format!("UPDATE delivery SET {column} = CAST(x'7bff' AS TEXT) WHERE id = ?1");
+            nothing_is_lost(dir, stream, &waiting, column, |path| {
+                Connection::open(path).and_then(|file| file.execute(&sql, [id])).expect("a change");
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_a_parked_event_loses_no_event() {
+    let (dir, stream, waiting) = on_their_way().await;
+    for state in [1, 2, 3, 4, 8, 64] {
+        nothing_is_lost(dir.path(), stream, &waiting, &format!("state {state}"), |path| {
+            behind(path, "parked_waiting", "UPDATE parked SET state = ?1", [state]);
+        })
+        .await;
+    }
+    nothing_is_lost(dir.path(), stream, &waiting, "a cause", |path| {
+        let sql = "UPDATE parked SET cause = CAST(x'7bff' AS TEXT)";
+        Connection::open(path).and_then(|file| file.execute(sql, [])).expect("a change");
+    })
+    .await;
 }
