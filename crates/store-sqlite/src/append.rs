@@ -16,6 +16,7 @@ use super::codec::{MAX_SEQ, key, key_org, key_seq};
 use super::ends;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
+use super::ids::Part;
 use super::read::OrgRef;
 
 /// Row overhead that the disk budget reckons with for each event, beside its payload.
@@ -35,6 +36,7 @@ pub(super) fn append(engine: &mut Engine, events: Vec<NewEvent>) -> Outcome<Vec<
     let stored = engine.effects.events.len();
     let appended = number_all(engine, events, now)?;
     count(engine, stored);
+    engine.effects.index |= engine.partitions.ids.wants_mending();
     Ok(appended)
 }
 
@@ -45,7 +47,9 @@ fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
         let Some(org) = orgs.get_mut(&event.org) else { return Err(StoreError::NotFound.into()) };
         let hash = partitions.ids.hash(org.num, event.event_id);
         if let Some((partition, key)) = partitions.find(conn, pending, org.num, event.event_id, hash, event.made)? {
-            let differs = originals.differs(conn, pending, (partition, key), &event)?;
+            let at = (partition, key);
+            let differs = || originals.differs(conn, pending, at, &event);
+            let differs = partitions.ids.unless_unread(Part::Payload, at, differs)?.unwrap_or(false);
             appended.push(Appended::Duplicate { seq: key_seq(key), differs });
             continue;
         }

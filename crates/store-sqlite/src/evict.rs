@@ -74,7 +74,12 @@ pub(super) fn evict(engine: &mut Engine, _: Retention, done: &mut Expired) -> Ou
     }
     let position = under_way.unwrap_or_default();
     let Some(extent) = next_extent(&engine.conn, position)? else { return Ok(Turn::Idle) };
-    engine.eviction = Some(evict_from(&engine.conn, extent, position, done)?);
+    engine.looks_into(extent.partition);
+    engine.eviction = Some(if engine.is_damaged(extent.partition) {
+        Position { partition: extent.partition + 1, ..Position::default() }
+    } else {
+        evict_from(&engine.conn, extent, position, done)?
+    });
     Ok(Turn::More)
 }
 

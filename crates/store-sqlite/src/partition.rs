@@ -149,7 +149,7 @@ impl Partitions {
         made: bool,
     ) -> Outcome<Option<(i64, i64)>> {
         for (number, ids) in self.in_memory() {
-            if let Some(key) = ids::among(conn, Some(pending), number, ids, org, id, hash)? {
+            if let Some(key) = ids::among(conn, Some(&self.ids), Some(pending), (number, ids), org, id, hash)? {
                 return Ok(Some((number, key)));
             }
         }
@@ -220,8 +220,11 @@ impl Engine {
             return Ok(());
         }
         self.seal_partition()?;
-        let number: i64 =
-            self.conn.query_row("SELECT coalesce(max(number), 0) + 1 FROM partition", [], |row| row.get(0))?;
+        // A damaged table may be left of one that is forgotten.
+        let sql = "SELECT 1 + max((SELECT coalesce(max(number), 0) FROM partition),
+             (SELECT coalesce(max(CAST(substr(name, 6) AS INTEGER)), 0) FROM sqlite_master
+               WHERE type = 'table' AND (name GLOB 'head_[0-9]*' OR name GLOB 'body_[0-9]*')))";
+        let number: i64 = self.conn.query_row(sql, [], |row| row.get(0))?;
         self.conn.execute_batch(&batch::tables(number))?;
         self.conn.execute(
             "INSERT INTO partition (number, sealed, first_at, last_at, rows, bytes) VALUES (?1, 0, ?2, ?2, 0, 0)",

@@ -23,7 +23,7 @@ pub(super) fn recount(conn: &Connection, stream: &StreamRow) -> Outcome<Counts> 
 }
 
 /// What the rows said that are gone. Where that cannot be read, it is what the counters have beyond the rows that are there.
-pub(super) fn archived(conn: &Connection, stream: &StreamRow) -> Outcome<Counts> {
+fn archived(conn: &Connection, stream: &StreamRow) -> Outcome<Counts> {
     match from_json(&stream.archived) {
         Ok(archived) => Ok(archived),
         Err(_) => Ok(stream.counts - tally(conn, stream, stream.archived_to, stream.cursor)?),
