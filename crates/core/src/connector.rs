@@ -59,6 +59,7 @@ impl Settings {
     }
 
     /// The settings to read new ones over: of those that could not be read nothing stays.
+    #[must_use]
     pub fn to_be_changed(&self) -> Self {
         let mut settings = self.clone();
         settings.config.remove(UNREADABLE);

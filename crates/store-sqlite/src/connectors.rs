@@ -274,13 +274,11 @@ pub(super) fn read(conn: &Connection, row: &Row<'_>, from: usize) -> Outcome<Con
     let bytes = row.get_ref(from)?.as_bytes().map_err(rusqlite::Error::from)?;
     let (activated, id) = (row.get(from + 1)?, ConnectorId(uuid(row.get(from + 2)?)));
     let org = OrgId(uuid(row.get(from + 3)?));
-    match standin::read::<Connector>(bytes) {
-        Some(connector) => Ok(Connector { id, org, activated, ..connector }),
-        None => {
-            let known = (id, org, text(row, from + 4)?);
-            Ok(Connector { activated, ..standin::connector(conn, known, bytes)? })
-        }
+    if let Some(connector) = standin::read::<Connector>(bytes) {
+        return Ok(Connector { id, org, activated, ..connector });
     }
+    let known = (id, org, text(row, from + 4)?);
+    Ok(Connector { activated, ..standin::connector(conn, known, bytes)? })
 }
 
 fn with_secrets(conn: &Connection, row: &Row<'_>) -> Outcome<ConnectorRecord> {

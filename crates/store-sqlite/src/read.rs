@@ -70,7 +70,7 @@ pub(super) struct Read {
 
 impl Read {
     /// What is to be noted: whatever is damaged or lost.
-    pub(super) fn to_note(&mut self) -> Vec<Seq> {
+    pub(super) fn take_noted(&mut self) -> Vec<Seq> {
         let mut all = std::mem::take(&mut self.damaged);
         all.append(&mut self.lost);
         all
@@ -242,6 +242,6 @@ pub(super) fn id_of(conn: &Connection, number: i64, key: i64) -> Outcome<Option<
 pub(super) fn payload(conn: &Connection, org: OrgRef, seq: Seq, damaged: &mut Vec<Seq>) -> Outcome<Option<Bytes>> {
     let limit = ReadLimit { events: 1, bytes: usize::MAX };
     let mut read = events(conn, org, seq, seq, limit)?;
-    damaged.extend(read.to_note());
+    damaged.extend(read.take_noted());
     Ok(read.events.pop().map(|event| event.payload.clone()))
 }

@@ -49,9 +49,10 @@ pub(super) fn connector(
         filter: filter.unwrap_or_default(),
         active: !holds(bytes, "\"active\":false"),
         activated: true,
-        managed_by: match holds(bytes, "\"managed_by\":\"environment\"") {
-            true => ManagedBy::Environment,
-            false => ManagedBy::Api,
+        managed_by: if holds(bytes, "\"managed_by\":\"environment\"") {
+            ManagedBy::Environment
+        } else {
+            ManagedBy::Api
         },
         revision: Revision(small(revision)),
         created_at: made,

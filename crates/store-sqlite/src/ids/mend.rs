@@ -116,13 +116,13 @@ pub(super) fn mend(conn: &Connection, at: Place) -> Outcome<Mended> {
         Level::Recent => ("SELECT bits FROM ids_level WHERE generation = ?1", merged(conn)?),
     };
     let bits: u32 = conn.prepare_cached(sql)?.query_row([number], |row| row.get(0))?;
-    let lost = |place| candidates(conn, level, place, Print(0)).is_err_and(|fault| fault.is_of_a_page());
-    let takes_rows = !lost(asked);
+    let is_torn = |place| candidates(conn, level, place, Print(0)).is_err_and(|fault| fault.is_of_a_page());
+    let takes_rows = !is_torn(asked);
     let (mut first, mut last) = (asked, asked);
-    while !takes_rows && first > place(number, 0) && lost(first - 1) {
+    while !takes_rows && first > place(number, 0) && is_torn(first - 1) {
         first -= 1;
     }
-    while !takes_rows && last < place(number, (1 << bits) - 1) && lost(last + 1) {
+    while !takes_rows && last < place(number, (1 << bits) - 1) && is_torn(last + 1) {
         last += 1;
     }
     let of = |print: Print| place(number, print.bucket(bits));

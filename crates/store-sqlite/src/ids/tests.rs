@@ -78,8 +78,8 @@ impl Bench {
 
     /// Appends, and compares each answer with what has to be known.
     fn append(&mut self, events: Vec<(OrgId, EventId, bool)>) {
-        let sent = events.iter().map(|(org, id, made)| event(*org, *id, *made)).collect();
-        let appended = self.sent(sent);
+        let sent: Vec<_> = events.iter().map(|(org, id, made)| event(*org, *id, *made)).collect();
+        let appended = self.sent(&sent);
         let now = self.now();
         for ((org, id, _), appended) in events.into_iter().zip(appended) {
             match (self.known.get(&(org, id)), appended) {

@@ -6,10 +6,10 @@ use super::*;
 
 impl Bench {
     /// Appends, as a producer does who sends again what was not accepted: a page that cannot be read costs the group that meets it, once.
-    pub(super) fn sent(&mut self, events: Vec<NewEvent>) -> Vec<Appended> {
+    pub(super) fn sent(&mut self, events: &[NewEvent]) -> Vec<Appended> {
         let mut lost = 0;
         loop {
-            match self.runtime.block_on(self.store.append(events.clone())) {
+            match self.runtime.block_on(self.store.append(events.to_vec())) {
                 Ok(appended) => return appended,
                 Err(StoreError::Damaged(_)) if lost < 10 => {
                     lost += 1;
@@ -25,16 +25,16 @@ impl Bench {
         let known: Vec<EventId> = self.known.keys().map(|(_, id)| *id).collect();
         let mut twice = Vec::new();
         for call in known.chunks(10) {
-            let sent = call.iter().map(|id| event(ORGS[0], *id, false)).collect();
-            let told = self.sent(sent);
+            let sent: Vec<NewEvent> = call.iter().map(|id| event(ORGS[0], *id, false)).collect();
+            let told = self.sent(&sent);
             let new = call.iter().zip(told).filter(|(_, told)| matches!(told, Appended::Accepted(_)));
             twice.extend(new.map(|(id, _)| *id));
             self.settle();
         }
-        twice.iter().for_each(|id| drop(self.known.remove(&(ORGS[0], *id))));
+        self.known.retain(|(_, id), _| !twice.contains(id));
         assert!(twice.len() < known.len(), "most are known");
-        let sent = twice.iter().map(|id| event(ORGS[0], *id, false)).collect();
-        let told = self.sent(sent);
+        let sent: Vec<NewEvent> = twice.iter().map(|id| event(ORGS[0], *id, false)).collect();
+        let told = self.sent(&sent);
         assert!(told.iter().all(|told| matches!(told, Appended::Duplicate { .. })), "{told:?}");
         self.send_again();
         self.check();
