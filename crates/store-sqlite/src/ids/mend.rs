@@ -72,12 +72,17 @@ impl Known {
         if let Some((_, entries)) = mending.made.iter().find(|(made, _)| *made == place) {
             return entries.iter().filter(|(there, _)| *there == print).map(|(_, key)| *key).collect();
         }
-        if matches!(place, Place::Sorted(_)) {
-            // They are converted from the records anyway.
-            mending.made.push((place, Vec::new()));
-        } else if !mending.wanted.contains(&place) {
+        let row = match place {
+            Place::Sorted(_) => {
+                // They are converted from the records anyway.
+                mending.made.push((place, Vec::new()));
+                return Vec::new();
+            }
+            Place::Part { place, .. } | Place::Recent { place } => place,
+        };
+        if !mending.wanted.contains(&place) {
             tracing::error!(
-                ?place,
+                row,
                 "a part of the index of event ids cannot be read any more: it is made anew of the records; check the disk"
             );
             mending.wanted.push(place);
