@@ -44,6 +44,24 @@ impl Counts {
     }
 }
 
+impl std::ops::Sub for Counts {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            delivered: self.delivered - other.delivered,
+            rejected: self.rejected - other.rejected,
+            failed: self.failed - other.failed,
+            expired: self.expired - other.expired,
+            damaged: self.damaged - other.damaged,
+            discarded: self.discarded - other.discarded,
+            skipped: self.skipped - other.skipped,
+            pending: self.pending - other.pending,
+            filtered: self.filtered - other.filtered,
+        }
+    }
+}
+
 impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.delivered += other.delivered;

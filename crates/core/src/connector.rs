@@ -43,7 +43,29 @@ pub struct Settings {
     pub config: Map<String, Value>,
 }
 
+/// A setting that no platform has: of settings that could not be read it is all there is.
+const UNREADABLE: &str = "unreadable";
+
 impl Settings {
+    /// What stands in for settings that cannot be read any more, of a connector with these streams. Nothing can be sent with it.
+    pub fn unreadable(platform: PlatformId, streams: Vec<StreamKind>) -> Self {
+        let config = Map::from_iter([(UNREADABLE.to_owned(), Value::Bool(true))]);
+        Self { platform, streams, compression: Compression::default(), max_in_flight: 1, config }
+    }
+
+    /// Whether these stand in for settings that could not be read.
+    pub fn is_unreadable(&self) -> bool {
+        self.config.contains_key(UNREADABLE)
+    }
+
+    /// The settings to read new ones over: of those that could not be read nothing stays.
+    #[must_use]
+    pub fn to_be_changed(&self) -> Self {
+        let mut settings = self.clone();
+        settings.config.remove(UNREADABLE);
+        settings
+    }
+
     /// The streams of the connector. Where the record does not tell, it is from before it did: then a switch for metrics tells that there
     /// are logs and metrics, and without one there are events.
     pub fn streams(&self) -> &[StreamKind] {

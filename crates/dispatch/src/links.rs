@@ -21,6 +21,10 @@ use crate::link::{Link, LinkError, Links};
 const UNSIGNED: &str = "it signs with SIEM_SIGNING_SECRET, which is not set any more. Set it again, or save the connector with a \
                         signing secret of its own; its events wait until then";
 
+/// The settings are gone: the record was damaged.
+const UNREADABLE: &str = "what is stored of its settings cannot be read any more. Save it again with all of its settings, or delete it; its events \
+                          wait until then";
+
 /// Makes links of what is stored.
 pub struct StoredLinks {
     /// Where connectors are.
@@ -44,7 +48,10 @@ impl Links for StoredLinks {
             Err(StoreError::NotFound) => return Err(LinkError::Gone),
             other => other?,
         };
-        let timeline = self.store.timeline(stream.connector).await?;
+        let timeline = match self.store.timeline(stream.connector).await {
+            Err(StoreError::Damaged(why)) => return Err(LinkError::Unusable(why)),
+            other => other?,
+        };
         self.assemble(record, timeline, stream.kind)
     }
 }
@@ -58,6 +65,9 @@ impl StoredLinks {
         kind: StreamKind,
     ) -> Result<Link, LinkError> {
         let unusable = |error: &dyn std::fmt::Display| LinkError::Unusable(error.to_string());
+        if record.connector.settings.is_unreadable() {
+            return Err(LinkError::Unusable(UNREADABLE.to_owned()));
+        }
         let credentials = open_credentials(&self.vault, &record).map_err(|e| unusable(&e))?;
         let keys = self.keys(&record).map_err(|e| unusable(&e))?;
         if keys.current.is_none() && record.connector.managed_by == ManagedBy::Api {

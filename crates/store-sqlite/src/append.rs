@@ -13,9 +13,11 @@ use toktra_siem_store::events::Appended;
 use toktra_siem_store::rules;
 
 use super::batch::{self, Inserts};
-use super::codec::{self, MAX_SEQ, key, key_org, key_seq, keys_of};
+use super::codec::{self, MAX_SEQ, key, key_org, key_seq};
+use super::ends;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
+use super::ids::{Known, Part};
 use super::places::Weight;
 use super::read::OrgRef;
 use super::writer::PART;
@@ -89,6 +91,7 @@ pub(super) fn append(
     let stored = engine.effects.events.len();
     let appended = number_all(engine, events, now)?;
     count(engine, stored);
+    engine.effects.index |= engine.partitions.ids.wants_mending();
     Ok(appended)
 }
 
@@ -130,13 +133,13 @@ fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
         effects.events.push(stored);
         appended.push(Appended::Accepted(seq));
     }
-    compare(conn, repeated, &mut appended)?;
+    compare((conn, &partitions.ids), repeated, &mut appended)?;
     Ok(appended)
 }
 
 /// Finds out which duplicates say something else than their original, in the order of the originals: each run is read once, in whatever order
 /// the duplicates came. If an original's payload is gone, or damaged, nobody can tell.
-fn compare(conn: &Connection, mut repeated: Vec<Repeated>, appended: &mut [Appended]) -> Outcome<()> {
+fn compare((conn, ids): (&Connection, &Known), mut repeated: Vec<Repeated>, appended: &mut [Appended]) -> Outcome<()> {
     repeated.sort_unstable_by_key(|(_, original, _)| *original);
     let (mut run, mut end) = (Vec::new(), (0, 0));
     for (at, (partition, key), event) in &repeated {
@@ -146,8 +149,10 @@ fn compare(conn: &Connection, mut repeated: Vec<Repeated>, appended: &mut [Appen
                 let original = (*partition, codec::key(org.num, seq));
                 repeated.binary_search_by_key(&original, |(_, original, _)| *original).is_ok()
             };
-            let (found, last) = batch::run_with(conn, *partition, org, *key, wanted)?;
-            (run, end) = (found, (*partition, last));
+            let at = (*partition, *key);
+            let read = || batch::run_with(conn, at.0, org, at.1, wanted);
+            let (found, last) = ids.unless_unread(Part::Payload, at, read)?.unwrap_or_else(|| (Vec::new(), at.1));
+            (run, end) = (found, (at.0, last));
         }
         let original = run.binary_search_by_key(&seq, |original| original.seq).ok().and_then(|at| run.get(at));
         if let (Some(original), Some(Appended::Duplicate { differs: answer, .. })) = (original, appended.get_mut(*at)) {
@@ -204,18 +209,8 @@ pub(super) fn head(conn: &Connection, org: i64) -> Outcome<Seq> {
         .prepare_cached("SELECT number FROM partition WHERE sealed = 0")?
         .query_row([], |row| row.get(0))
         .optional()?;
-    let newest: Option<i64> = match open {
-        Some(number) => {
-            let sql = format!(
-                "SELECT key + events - 1 FROM head_{number} WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC LIMIT 1"
-            );
-            let (first, last) = keys_of(org);
-            conn.prepare_cached(&sql)?.query_row([first, last], |row| row.get(0)).optional()?
-        }
-        None => None,
-    };
     let sealed = Seq(sealed.map_or(0, super::codec::uint));
-    Ok(newest.map_or(sealed, key_seq).max(sealed))
+    open.map_or(Ok(sealed), |number| ends::last(conn, number, org, sealed))
 }
 
 #[cfg(test)]

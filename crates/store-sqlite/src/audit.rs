@@ -7,7 +7,7 @@ use toktra_siem_store::config::{Actor, AuditEntry, AuditQuery};
 use toktra_siem_store::org::Page;
 use uuid::Uuid;
 
-use super::codec::{Word, from_json, int, json, len, uint, uuid};
+use super::codec::{Word, from_json, int, json, len, text, uint, uuid};
 use super::fault::Outcome;
 
 impl Word for ActorKind {
@@ -66,7 +66,7 @@ pub(super) fn page(conn: &Connection, org: Option<i64>, query: &AuditQuery) -> O
             actor,
             action: row.get(3)?,
             object: row.get(4)?,
-            detail: from_json(&row.get::<_, String>(5)?)?,
+            detail: from_json(&text(row, 5)?).unwrap_or_default(),
         };
         items.push((uint(row.get(0)?), entry));
     }

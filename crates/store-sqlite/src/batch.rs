@@ -125,20 +125,47 @@ pub(super) enum Order {
     Down,
 }
 
-/// Selects `columns` of the rows of `table` that hold any key from `?1` to `?2`, and at most one that lies before them.
+/// Selects `columns` of the rows of `table` that hold any key from `?1` to `?2`, and at most two that lie before them: where the key of one is
+/// damaged, it may have come between them and the row that holds them.
 fn covering(table: &str, columns: &str, order: Order) -> String {
     let order = if order == Order::Up { "" } else { "DESC" };
     format!(
-        "SELECT key, events, {columns} FROM {table}
-         WHERE key BETWEEN coalesce((SELECT max(key) FROM {table} WHERE key <= ?1), ?1) AND ?2 ORDER BY key {order}"
+        "SELECT key, events, (SELECT min(key) FROM {table} later WHERE later.key > {table}.key), {columns} FROM {table}
+         WHERE key BETWEEN coalesce((SELECT min(key) FROM (SELECT key FROM {table} WHERE key <= ?1 ORDER BY key DESC LIMIT 2)), ?1)
+             AND ?2 ORDER BY key {order}"
     )
 }
 
-/// The keys from `first` to `last` that a row holds, as first and last; `None` where it is the one before them.
-fn held(row: &Row<'_>, first: i64, last: i64) -> rusqlite::Result<Option<(i64, i64)>> {
-    let (key, events): (i64, i64) = (row.get(0)?, row.get(1)?);
-    let (from, to) = (key.max(first), key.saturating_add(events).saturating_sub(1).min(last));
-    Ok((from <= to).then_some((from, to)))
+/// Where the columns of [`covering`] are.
+const COLUMN: usize = 3;
+
+/// The keys from `first` to `last` that a row of `table` holds, as first and last, and whether those are all of its keys; `None` where it lies
+/// before them.
+fn held(row: &Row<'_>, table: Table, first: i64, last: i64) -> rusqlite::Result<Option<(i64, i64, bool)>> {
+    let (key, mut events): (i64, i64) = (row.get(0)?, row.get(1)?);
+    // Where the next row does not begin at its end, it is looked into: its column may be damaged.
+    if row.get::<_, Option<i64>>(2)? != key.checked_add(events) {
+        events = length(table, key, events, blob(row, COLUMN)?);
+    }
+    let end = key.saturating_add(events).saturating_sub(1);
+    let (from, to) = (key.max(first), end.min(last));
+    Ok((from <= to).then_some((from, to, (from, to) == (key, end))))
+}
+
+/// How many events a row holds: as its column says, or as its bytes do where they say something else and can be read.
+fn length(table: Table, key: i64, events: i64, bytes: &[u8]) -> i64 {
+    let said = match table {
+        Table::Heads => batch::head_len(bytes),
+        Table::Bodies => batch::body_len(bytes),
+    };
+    if said.map(len) == Some(events) {
+        return events;
+    }
+    let read = match table {
+        Table::Heads => batch::read_head(key, key_seq(key), bytes).map(|records| records.len()),
+        Table::Bodies => batch::read_body(bytes).map(|payloads| payloads.len()),
+    };
+    read.map_or(events.clamp(0, len(MAX_EVENTS)), len)
 }
 
 /// Shows `each` the compact records with keys from `first` to `last`, with the number of their org, until it has seen enough. Those in a
@@ -153,11 +180,11 @@ pub(super) fn walk(
     let mut statement = conn.prepare_cached(&covering(&format!("head_{number}"), "head", order))?;
     let mut rows = statement.query([first, last])?;
     while let Some(row) = rows.next()? {
-        if held(row, first, last)?.is_none() {
+        if held(row, Table::Heads, first, last)?.is_none() {
             continue;
         }
         let place: i64 = row.get(0)?;
-        let Some(mut records) = batch::read_head(place, key_seq(place), blob(row, 2)?) else { continue };
+        let Some(mut records) = batch::read_head(place, key_seq(place), blob(row, COLUMN)?) else { continue };
         if order == Order::Down {
             records.reverse();
         }
@@ -228,18 +255,21 @@ pub(super) fn events(
         if read.is_full(limit) {
             return Ok(false);
         }
-        let Some(span) = held(row, first, last)? else { continue };
-        let keys = || (span.0..=span.1).filter(|key| wanted(key_seq(*key)));
-        if keys().next().is_none() {
+        let Some((from, to, _)) = held(row, Table::Bodies, first, last)? else { continue };
+        // A row that lies in the wrong place says nothing of what was read before it.
+        let passed = read.events.last().map(|event| event.seq);
+        let keys = (from..=to).filter(|key| passed.is_none_or(|seq| key_seq(*key) > seq) && wanted(key_seq(*key)));
+        let keys: Vec<i64> = keys.collect();
+        if keys.is_empty() {
             continue;
         }
         let place: i64 = row.get(0)?;
-        let Some(payloads) = batch::read_body(blob(row, 2)?) else {
-            read.damaged.extend(keys().map(key_seq));
+        let Some(payloads) = batch::read_body(blob(row, COLUMN)?) else {
+            read.damaged.extend(keys.into_iter().map(key_seq));
             continue;
         };
-        let mut records = records(conn, number, span, usize::MAX)?.into_iter().peekable();
-        for key in keys() {
+        let mut records = records(conn, number, (from, to), usize::MAX)?.into_iter().peekable();
+        for key in keys {
             while records.next_if(|record| record.seq < key_seq(key)).is_some() {}
             let record = records.next_if(|record| record.seq == key_seq(key));
             let at = usize::try_from(key - place).ok();
@@ -263,9 +293,9 @@ pub(super) fn present(conn: &Connection, number: i64, (first, last): (i64, i64))
     let mut rows = statement.query([first, last])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let Some((from, to)) = held(row, first, last)? else { continue };
+        let Some((from, to, _)) = held(row, Table::Bodies, first, last)? else { continue };
         let place: i64 = row.get(0)?;
-        let there = batch::present(blob(row, 2)?).unwrap_or_default();
+        let there = batch::present(blob(row, COLUMN)?).unwrap_or_default();
         found.extend(
             (from..=to)
                 .filter(|key| usize::try_from(key - place).is_ok_and(|at| there.get(at).copied().unwrap_or(false))),
@@ -274,15 +304,19 @@ pub(super) fn present(conn: &Connection, number: i64, (first, last): (i64, i64))
     Ok(found)
 }
 
-/// How many of the keys from `first` to `last` have a payload. Only rows at the ends are looked into.
+/// How many of the keys from `first` to `last` have a payload. Only rows at the ends are looked into, and those beside which some are gone.
 pub(super) fn count_present(conn: &Connection, number: i64, (first, last): (i64, i64)) -> Outcome<u64> {
-    let mut statement = conn.prepare_cached(&covering(&format!("body_{number}"), "present", Order::Up))?;
+    let mut statement = conn.prepare_cached(&covering(&format!("body_{number}"), "body, present", Order::Up))?;
     let mut rows = statement.query([first, last])?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
-        let Some((from, to)) = held(row, first, last)? else { continue };
-        let whole = to - from + 1 == row.get::<_, i64>(1)?;
-        count += if whole { uint(row.get(2)?) } else { present(conn, number, (from, to))?.len() as u64 };
+        let Some((from, to, all)) = held(row, Table::Bodies, first, last)? else { continue };
+        let there: i64 = row.get(COLUMN + 1)?;
+        count += if all && (0..=to - from + 1).contains(&there) {
+            uint(there)
+        } else {
+            present(conn, number, (from, to))?.len() as u64
+        };
     }
     Ok(count)
 }
@@ -290,17 +324,17 @@ pub(super) fn count_present(conn: &Connection, number: i64, (first, last): (i64,
 /// Removes payloads with keys from `first` to `last`, about `most` of them in one call; how many there were. A row that holds others too
 /// is written anew without them, so that one event that is still needed keeps itself and nothing else.
 pub(super) fn remove(conn: &Connection, number: i64, (first, last): (i64, i64), most: usize) -> Outcome<u64> {
-    let mut statement = conn.prepare_cached(&covering(&format!("body_{number}"), "present, body", Order::Up))?;
+    let mut statement = conn.prepare_cached(&covering(&format!("body_{number}"), "body, present", Order::Up))?;
     let mut rows = statement.query([first, last])?;
     let (mut gone, mut changes) = (0, Vec::new());
     while let Some(row) = rows.next()? {
-        let Some((from, to)) = held(row, first, last)? else { continue };
-        let (place, events, there): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        if to - from + 1 == events {
-            gone += uint(there);
+        let Some((from, to, all)) = held(row, Table::Bodies, first, last)? else { continue };
+        let (place, there): (i64, i64) = (row.get(0)?, row.get(COLUMN + 1)?);
+        if all {
+            gone += uint(there).min(MAX_EVENTS as u64);
             changes.push((place, None));
         } else {
-            let bytes = blob(row, 3)?;
+            let bytes = blob(row, COLUMN)?;
             let Some(mut payloads) = batch::read_body(bytes) else { continue };
             let inside = |at: usize| (from..=to).contains(&(place + len(at)));
             let removed = payloads.iter_mut().enumerate().filter_map(|(at, payload)| payload.take_if(|_| inside(at)));

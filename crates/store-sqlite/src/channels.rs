@@ -11,9 +11,10 @@ use toktra_siem_store::error::{Result, StoreError};
 
 use super::Sqlite;
 use super::audit::write as write_audit;
-use super::codec::{from_json, int, json, len, uint, uuid};
+use super::codec::{from_json, int, json, len, text, uint, uuid};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
+use super::standin;
 
 #[async_trait]
 impl ChannelStore for Sqlite {
@@ -80,7 +81,10 @@ impl NoticeStore for Sqlite {
             let mut rows = statement.query([num, int(after), len(limit)])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
-                found.push((uint(row.get(0)?), from_json(&row.get::<_, String>(1)?)?));
+                // One that cannot be read is told nobody, and keeps no other one.
+                if let Ok(notice) = from_json(&text(row, 1)?) {
+                    found.push((uint(row.get(0)?), notice));
+                }
             }
             Ok(found)
         };
@@ -103,7 +107,8 @@ impl NoticeStore for Sqlite {
     async fn told(&self, id: ChannelId, as_of: Timestamp, told_to: u64, progress: Progress) -> Result<()> {
         let tell = move |engine: &mut Engine| {
             let sql = "UPDATE channel SET told_to = max(told_to, ?2), \
-                       progress = CASE WHEN doc ->> 'updated_at' = ?4 THEN ?3 ELSE progress END WHERE id = ?1";
+                       progress = CASE WHEN CASE WHEN json_valid(doc) THEN doc ->> 'updated_at' = ?4 END THEN ?3 ELSE progress END \
+                       WHERE id = ?1";
             let as_of = as_of.to_string();
             let values = params![id.0.as_bytes(), int(told_to), json(&progress)?, as_of];
             found(engine.conn.prepare_cached(sql)?.execute(values)?)
@@ -180,7 +185,9 @@ fn acknowledgements(conn: &Connection, org: Option<i64>) -> Outcome<Vec<(Connect
     let mut rows = statement.query([org])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push((ConnectorId(uuid(row.get(0)?)), from_json(&row.get::<_, String>(1)?)?));
+        if let Ok(known) = from_json(&text(row, 1)?) {
+            found.push((ConnectorId(uuid(row.get(0)?)), known));
+        }
     }
     Ok(found)
 }
@@ -225,8 +232,10 @@ fn last_notice(conn: &Connection, org: i64) -> Outcome<i64> {
 }
 
 fn records(conn: &Connection, org: Option<i64>) -> Outcome<Vec<ChannelRecord>> {
-    let mut statement =
-        conn.prepare_cached("SELECT doc, told_to, progress FROM channel WHERE ?1 IS NULL OR org = ?1")?;
+    let mut statement = conn.prepare_cached(
+        "SELECT c.doc, c.told_to, c.progress, c.id, o.id FROM channel c JOIN org o ON o.num = c.org
+         WHERE ?1 IS NULL OR c.org = ?1",
+    )?;
     let mut rows = statement.query([org])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -237,20 +246,24 @@ fn records(conn: &Connection, org: Option<i64>) -> Outcome<Vec<ChannelRecord>> {
 }
 
 fn record(conn: &Connection, row: &Row<'_>) -> Outcome<ChannelRecord> {
-    let channel: Channel = from_json(&row.get::<_, String>(0)?)?;
+    let bytes = row.get_ref(0)?.as_bytes().map_err(rusqlite::Error::from)?;
+    let (id, org) = (ChannelId(uuid(row.get(3)?)), OrgId(uuid(row.get(4)?)));
+    let channel = standin::read(bytes).unwrap_or_else(|| standin::channel(id, org, bytes));
+    let channel = Channel { id, org, ..channel };
     let sql = "SELECT field, key_id, nonce, ciphertext FROM channel_secret WHERE channel = ?1 ORDER BY field";
     let secrets = conn
         .prepare_cached(sql)?
         .query_map([channel.id.0.as_bytes()], |row| {
-            Ok(SealedSecret { field: row.get(0)?, key_id: row.get(1)?, nonce: row.get(2)?, ciphertext: row.get(3)? })
+            Ok(SealedSecret { field: text(row, 0)?, key_id: row.get(1)?, nonce: row.get(2)?, ciphertext: row.get(3)? })
         })?
         .collect::<rusqlite::Result<_>>()?;
-    let (told_to, progress) = (uint(row.get(1)?), from_json(&row.get::<_, String>(2)?)?);
+    let (told_to, progress) = (uint(row.get(1)?), from_json(&text(row, 2)?).unwrap_or_default());
     Ok(ChannelRecord { channel, secrets, told_to, progress })
 }
 
 fn is_free(conn: &Connection, org: i64, channel: &Channel) -> Outcome<()> {
-    let sql = "SELECT 1 FROM channel WHERE org = ?1 AND id <> ?2 AND doc ->> 'name' = ?3";
+    let sql =
+        "SELECT 1 FROM channel WHERE org = ?1 AND id <> ?2 AND CASE WHEN json_valid(doc) THEN doc ->> 'name' = ?3 END";
     let taken = conn.prepare_cached(sql)?.exists(params![org, channel.id.0.as_bytes(), channel.name])?;
     if taken { Err(Fault::conflict("the name is taken")) } else { Ok(()) }
 }

@@ -27,6 +27,8 @@ const STEP: u64 = 2 << 20;
 const MOST: u64 = 64 << 20;
 /// The part of a disk budget that the log may take.
 const OF_BUDGET: u64 = 16;
+/// Pages in the log before a connection that writes alone brings them into the database: 2 MiB.
+const GATHERED: u64 = 256;
 /// How long the writer waits for those who still read from the log before it writes on behind what is there.
 const FOR_READERS: Duration = Duration::from_millis(50);
 /// As everywhere else.
@@ -151,6 +153,24 @@ impl Beside {
                 Err(error) => failed(&self.pulse, &error, &mut self.failing),
             }
         }
+    }
+}
+
+/// Brings all of the log into the database, for a connection that has it alone. What the disk answers is the result.
+pub(super) fn finish(conn: &Connection) -> rusqlite::Result<()> {
+    checkpoint(conn, "TRUNCATE").map(drop)
+}
+
+/// The same for a connection that writes on: where enough has gathered.
+pub(super) fn relieve(conn: &Connection) -> rusqlite::Result<()> {
+    let log = checkpoint(conn, "NOOP")?;
+    if log.pages.saturating_sub(log.moved) >= GATHERED { checkpoint(conn, "PASSIVE").map(drop) } else { Ok(()) }
+}
+
+/// Has the log stay as it is when the connection is closed: the next start reads it.
+pub(super) fn leave_the_log(conn: &Connection) {
+    if let Err(error) = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+        tracing::warn!(%error, "the log may be brought into the database although the disk failed");
     }
 }
 

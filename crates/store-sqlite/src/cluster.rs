@@ -6,14 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::{Mutex, broadcast};
-use toktra_siem_core::connector::Connector;
 use toktra_siem_core::ids::{NodeId, OrgId, StreamId};
 use toktra_siem_store::cluster::{Beat, Claim, Cluster, NodeRecord, Role, Told};
 use toktra_siem_store::deliveries::Lease;
 use toktra_siem_store::error::{Result, StoreError};
 
 use super::Sqlite;
-use super::codec::from_json;
 use super::connectors;
 use super::fault::Outcome;
 use super::streams::{self, StreamRow};
@@ -204,7 +202,7 @@ impl Cluster for Sqlite {
 fn wanted(conn: &Connection) -> Outcome<Vec<StreamRow>> {
     let mut found = Vec::new();
     for (row, connector) in streams::all(conn)? {
-        if from_json::<Connector>(&connector)?.active {
+        if connector.active {
             found.push(row);
         }
     }

@@ -1,6 +1,7 @@
 //! How values of the core look in columns: numbers for words, JSON for what is only read as a whole, and runs of varints for the
 //! members of a delivery.
 
+use rusqlite::Row;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toktra_siem_core::delivery::{ParkKind, Status, Trigger};
@@ -113,9 +114,9 @@ pub(super) fn json_opt<T: Serialize>(value: Option<&T>) -> Outcome<Option<String
     value.map(json).transpose()
 }
 
-/// [`from_json`] of what may be absent.
-pub(super) fn from_json_opt<T: DeserializeOwned>(text: Option<String>) -> Outcome<Option<T>> {
-    text.map(|t| from_json(&t)).transpose()
+/// A column of text, as it is read where a damaged byte of it must not matter.
+pub(super) fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(row.get_ref(index)?.as_bytes()?).into_owned())
 }
 
 /// An id as it is stored.
@@ -139,14 +140,16 @@ pub(super) fn members_columns(members: &Members) -> (Option<i64>, Option<i64>, O
     (members.first().map(|s| int(s.0)), members.last().map(|s| int(s.0)), blob)
 }
 
-/// The way back.
+/// More than any delivery spans, so that a damaged end makes nobody walk through it.
+const MOST: u32 = 1 << 28;
+
+/// The way back. Where there are runs, they begin and end where the columns say.
 pub(super) fn members(first: Option<i64>, last: Option<i64>, blob: Option<&[u8]>) -> Outcome<Members> {
     let (Some(first), Some(last)) = (first, last) else { return Ok(Members::default()) };
-    let Some(mut blob) = blob else {
-        let count = u32::try_from(last - first + 1).map_err(|_| Fault::damaged("a delivery's members have no end"))?;
-        return Ok(Members::from_runs([(uint(first), count)]));
-    };
     let damaged = || Fault::damaged("the members of a delivery cannot be read");
+    let count = last.checked_sub(first).and_then(|more| u32::try_from(more).ok()).filter(|more| *more < MOST);
+    let count = count.filter(|_| first > 0).ok_or_else(damaged)? + 1;
+    let Some(mut blob) = blob else { return Ok(Members::from_runs([(uint(first), count)])) };
     let (mut runs, mut end) = (Vec::new(), 0u64);
     while !blob.is_empty() {
         let gap = take_varint(&mut blob).ok_or_else(damaged)?;
@@ -154,6 +157,9 @@ pub(super) fn members(first: Option<i64>, last: Option<i64>, blob: Option<&[u8]>
         let start = end.checked_add(gap).filter(|s| *s <= MAX_SEQ).ok_or_else(damaged)?;
         end = start + u64::from(count);
         runs.push((start, count));
+    }
+    if runs.first().is_none_or(|(start, _)| *start != uint(first)) || end != uint(last) + 1 {
+        return Err(damaged());
     }
     Ok(Members::from_runs(runs))
 }

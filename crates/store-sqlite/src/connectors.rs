@@ -7,7 +7,7 @@ use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::connector::Resume;
 use toktra_siem_core::delivery::{ParkKind, Status, Trigger};
-use toktra_siem_core::filter::{FilterTimeline, FilterVersion};
+use toktra_siem_core::filter::{Filter, FilterTimeline, FilterVersion};
 use toktra_siem_core::ids::{ConnectorId, OrgId, RangeId, Revision, Seq, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::config::{AuditEntry, Change, ConnectorRecord, ConnectorSave, Rotation, Saved, SealedSecret};
@@ -17,13 +17,13 @@ use toktra_siem_store::rules::parked::ParkState;
 use uuid::{Builder, Uuid};
 
 use super::audit::write as write_audit;
-use super::codec::{Word, from_json, int, json, small, uint, uuid};
+use super::codec::{Word, from_json, int, json, small, text, uint, uuid};
 use super::deliveries::set_apart;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
-use super::rows;
 use super::streams::{self, StreamRow};
 use super::{append, jobs};
+use super::{rows, standin};
 
 /// The code of the cause with which what was on its way ends, where its connector is deleted.
 pub(super) const DELETED: &str = "connector_deleted";
@@ -70,7 +70,7 @@ pub(super) fn save(engine: &mut Engine, org: OrgId, change: Change<ConnectorSave
     let now = engine.now();
     let was = present(&engine.conn, state.num, connector.id)?;
     check_revision(was.revision, expected)?;
-    if was.settings.platform != connector.settings.platform {
+    if was.settings.platform != connector.settings.platform && !was.settings.is_unreadable() {
         return Err(Fault::conflict("a connector keeps its platform"));
     }
     check_name(&engine.conn, state.num, &connector)?;
@@ -116,7 +116,7 @@ fn renew(
     resume: Option<Resume>,
     now: Timestamp,
 ) -> Outcome<()> {
-    let was_open = !from_json::<Breaker>(&row.breaker)?.is_closed();
+    let was_open = !row.breaker().is_closed();
     let sends = saved.connector.active && saved.connector.settings.sends(row.id.kind);
     row.switch(&engine.conn, &Breaker::default(), sends, now)?;
     row.epoch += 1;
@@ -235,7 +235,7 @@ pub(super) fn backlog(conn: &Connection, org: i64) -> Outcome<u64> {
     let mut most = 0;
     for connector in records(conn, Some(org))?.iter().map(|record| &record.connector).filter(|c| c.active) {
         for stream in streams::of_connector(conn, connector.id)? {
-            most = most.max(stream.record(head)?.undelivered());
+            most = most.max(stream.record(head).undelivered());
         }
     }
     Ok(most)
@@ -243,8 +243,8 @@ pub(super) fn backlog(conn: &Connection, org: i64) -> Outcome<u64> {
 
 /// The connector with what is stored beside it, where it is the org's.
 pub(super) fn record(conn: &Connection, org: i64, id: ConnectorId) -> Outcome<ConnectorRecord> {
-    let mut statement =
-        conn.prepare_cached("SELECT record, activated, rotation_until FROM connector WHERE id = ?1 AND org = ?2")?;
+    let sql = format!("SELECT {COLUMNS} {TABLES} WHERE c.id = ?1 AND c.org = ?2");
+    let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params![id.0.as_bytes(), org])?;
     let row = rows.next()?.ok_or(Fault::Refused(StoreError::NotFound))?;
     with_secrets(conn, row)
@@ -252,33 +252,44 @@ pub(super) fn record(conn: &Connection, org: i64, id: ConnectorId) -> Outcome<Co
 
 /// Connectors by creation: of one org, or of all.
 pub(super) fn records(conn: &Connection, org: Option<i64>) -> Outcome<Vec<ConnectorRecord>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT record, activated, rotation_until FROM connector WHERE ?1 IS NULL OR org = ?1 ORDER BY num",
-    )?;
+    let sql = format!("SELECT {COLUMNS} {TABLES} WHERE ?1 IS NULL OR c.org = ?1 ORDER BY c.num");
+    let mut statement = conn.prepare_cached(&sql)?;
     statement.query_and_then([org], |row| with_secrets(conn, row))?.collect()
 }
 
 /// The connectors of an org by creation, without what is stored beside them.
 pub(super) fn plain(conn: &Connection, org: i64) -> Outcome<Vec<Connector>> {
-    let mut statement = conn.prepare_cached("SELECT record, activated FROM connector WHERE org = ?1 ORDER BY num")?;
-    statement.query_and_then([org], read)?.collect()
+    let sql = format!("SELECT {COLUMNS} {TABLES} WHERE c.org = ?1 ORDER BY c.num");
+    let mut statement = conn.prepare_cached(&sql)?;
+    statement.query_and_then([org], |row| read(conn, row, 0))?.collect()
 }
 
-/// A connector of its two columns `record` and `activated`.
-fn read(row: &Row<'_>) -> Outcome<Connector> {
-    Ok(Connector { activated: row.get(1)?, ..from_json(&row.get::<_, String>(0)?)? })
+/// The columns that [`read`] reads, of a connector `c` and its org `o`, and when its rotation ends.
+pub(super) const COLUMNS: &str = "c.record, c.activated, c.id, o.id, c.name, c.rotation_until";
+const TABLES: &str = "FROM connector c JOIN org o ON o.num = c.org";
+
+/// A connector of its [`COLUMNS`], which begin at `from`; where its record is damaged, what stands in for it.
+pub(super) fn read(conn: &Connection, row: &Row<'_>, from: usize) -> Outcome<Connector> {
+    let bytes = row.get_ref(from)?.as_bytes().map_err(rusqlite::Error::from)?;
+    let (activated, id) = (row.get(from + 1)?, ConnectorId(uuid(row.get(from + 2)?)));
+    let org = OrgId(uuid(row.get(from + 3)?));
+    if let Some(connector) = standin::read::<Connector>(bytes) {
+        return Ok(Connector { id, org, activated, ..connector });
+    }
+    let known = (id, org, text(row, from + 4)?);
+    Ok(Connector { activated, ..standin::connector(conn, known, bytes)? })
 }
 
 fn with_secrets(conn: &Connection, row: &Row<'_>) -> Outcome<ConnectorRecord> {
-    let connector = read(row)?;
+    let connector = read(conn, row, 0)?;
     let mut statement =
         conn.prepare_cached("SELECT field, key_id, nonce, ciphertext FROM secret WHERE connector = ?1 ORDER BY field")?;
     let secrets = statement
         .query_map([connector.id.0.as_bytes()], |row| {
-            Ok(SealedSecret { field: row.get(0)?, key_id: row.get(1)?, nonce: row.get(2)?, ciphertext: row.get(3)? })
+            Ok(SealedSecret { field: text(row, 0)?, key_id: row.get(1)?, nonce: row.get(2)?, ciphertext: row.get(3)? })
         })?
         .collect::<rusqlite::Result<_>>()?;
-    let rotation = row.get::<_, Option<i64>>(2)?.map(|until| Rotation { until: Timestamp(until) });
+    let rotation = row.get::<_, Option<i64>>(5)?.map(|until| Rotation { until: Timestamp(until) });
     Ok(ConnectorRecord { connector, secrets, rotation })
 }
 
@@ -293,7 +304,10 @@ pub(super) fn timeline(conn: &Connection, id: ConnectorId) -> Outcome<FilterTime
         versions.push(FilterVersion {
             revision: Revision(small(row.get(0)?)),
             effective_from: Seq(uint(row.get(1)?)),
-            filter: from_json(&row.get::<_, String>(2)?)?,
+            filter: match from_json(&text(row, 2)?) {
+                Ok(filter) => filter,
+                Err(damaged) => of_record(conn, id, small(row.get(0)?))?.ok_or(damaged)?,
+            },
             send_metrics: row.get(3)?,
             passes_own: row.get(4)?,
         });
@@ -302,6 +316,17 @@ pub(super) fn timeline(conn: &Connection, id: ConnectorId) -> Outcome<FilterTime
         return Err(StoreError::NotFound.into());
     }
     Ok(FilterTimeline::new(versions))
+}
+
+/// The filter of a revision as the connector's record has it, where that is of this revision.
+fn of_record(conn: &Connection, id: ConnectorId, revision: u32) -> Outcome<Option<Filter>> {
+    let sql = "SELECT record FROM connector WHERE id = ?1";
+    let record: Option<Option<Connector>> = conn
+        .prepare_cached(sql)?
+        .query_row([id.0.as_bytes()], |row| Ok(standin::read(row.get_ref(0)?.as_bytes()?)))
+        .optional()?;
+    let record = record.flatten().filter(|connector| connector.revision == Revision(revision));
+    Ok(record.map(|connector| connector.filter))
 }
 
 /// Ends rotations whose time is over.
@@ -337,9 +362,7 @@ pub(super) fn reseal(engine: &mut Engine, id: ConnectorId, secrets: &[SealedSecr
 }
 
 fn present(conn: &Connection, org: i64, id: ConnectorId) -> Outcome<Connector> {
-    let mut statement = conn.prepare_cached("SELECT record, activated FROM connector WHERE id = ?1 AND org = ?2")?;
-    let mut rows = statement.query(params![id.0.as_bytes(), org])?;
-    read(rows.next()?.ok_or(Fault::Refused(StoreError::NotFound))?)
+    Ok(record(conn, org, id)?.connector)
 }
 
 fn check_revision(present: Revision, expected: Option<Revision>) -> Outcome<()> {

@@ -13,6 +13,7 @@ use toktra_siem_store::batch::Payload;
 use toktra_siem_store::events::EventRecord;
 
 use super::batch::{self, Inserts, Run};
+use super::checkpoint;
 use super::codec::{Word, key_org, key_seq, len, small, uuid};
 use super::fault::Outcome;
 
@@ -57,7 +58,13 @@ pub(super) fn all(conn: &Connection) -> Outcome<usize> {
     for (at, number) in numbers.iter().enumerate() {
         let events: i64 = conn.query_row("SELECT rows FROM partition WHERE number = ?1", [number], |row| row.get(0))?;
         tracing::info!(part = at + 1, of = numbers.len(), events, "bringing stored events into the newest layout");
-        while in_transaction(conn, |conn| piece(conn, *number, PIECE))? {}
+        loop {
+            let more = in_transaction(conn, |conn| piece(conn, *number, PIECE))?;
+            checkpoint::relieve(conn)?;
+            if !more {
+                break;
+            }
+        }
     }
     Ok(numbers.len())
 }

@@ -122,7 +122,7 @@ pub(super) fn log(org: OrgId, seq: Seq, event_id: Option<EventId>) {
         %org,
         sequence = seq.0,
         event_id = event_id.map(tracing::field::display),
-        "a stored event does not match its checksum any more: it is set aside as damaged, and all others flow; check the disk, and have the \
+        "a stored event does not match its checksum any more, or is gone: it is set aside as damaged, and all others flow; check the disk, and have the \
          producer send the event again under a new id"
     );
 }
@@ -169,6 +169,16 @@ fn keep(conn: &Connection, stream: &StreamRow, seq: Seq) -> Outcome<()> {
     Ok(())
 }
 
+/// Notes an event whose delivery cannot be read, and that the stream counts it as damaged. The caller counts it.
+pub(super) fn set_aside(conn: &Connection, stream: &StreamRow, seq: Seq, now: Timestamp) -> Outcome<()> {
+    conn.prepare_cached("INSERT OR IGNORE INTO damage (org, seq, found_at) VALUES (?1, ?2, ?3)")?.execute(params![
+        stream.org_num,
+        int(seq.0),
+        now.0
+    ])?;
+    keep(conn, stream, seq)
+}
+
 /// Whether the stream counts the event as damaged.
 pub(super) fn counts_it(conn: &Connection, stream: i64, seq: Seq) -> Outcome<bool> {
     let sql = "SELECT 1 FROM damage_outcome WHERE stream = ?1 AND seq = ?2";
@@ -210,7 +220,7 @@ pub(super) fn among(conn: &Connection, org: i64, members: &Members) -> Outcome<V
 }
 
 /// The noted events after `after` up to `to`, ascending, and when each was found.
-fn noted(conn: &Connection, org: i64, after: Seq, to: Seq) -> Outcome<Vec<(Seq, i64)>> {
+pub(super) fn noted(conn: &Connection, org: i64, after: Seq, to: Seq) -> Outcome<Vec<(Seq, i64)>> {
     let mut statement =
         conn.prepare_cached("SELECT seq, found_at FROM damage WHERE org = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq")?;
     let rows =

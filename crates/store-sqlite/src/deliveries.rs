@@ -18,12 +18,12 @@ use toktra_siem_store::rules;
 use toktra_siem_store::rules::count;
 use toktra_siem_store::rules::parked::{ParkState, leave};
 
-use super::codec::{from_json, json};
+use super::codec::json;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use super::rows;
 use super::streams::{self, StreamRow};
-use super::{Sqlite, append, damage, open, overview, recount, settle, test_delivery, traffic};
+use super::{Sqlite, append, aside, damage, open, overview, recount, settle, test_delivery, traffic};
 
 /// Buckets added to in one turn of the writer: about 1 ms.
 const TRAFFIC_PIECE: usize = 64;
@@ -31,9 +31,15 @@ const TRAFFIC_PIECE: usize = 64;
 #[async_trait]
 impl DeliveryStore for Sqlite {
     async fn lease(&self, node: NodeId, stream: StreamId) -> Result<(Lease, StreamRecord)> {
-        let found = self.readers.run("reading a leased stream", move |conn| {
-            let row = streams::present(conn, stream)?;
-            Ok((row.num, Lease { stream, epoch: row.epoch }, row.record(append::head(conn, row.org_num)?)?))
+        let found = self.writer.call_for(stream.connector, "reading a leased stream", move |engine| {
+            let mut row = streams::present(&engine.conn, stream)?;
+            let before = row.counts;
+            aside::set_right(&engine.conn, &mut row, engine.now())?;
+            if row.counts != before {
+                row.store(&engine.conn)?;
+            }
+            let lease = Lease { stream, epoch: row.epoch };
+            Ok((row.num, lease, row.record(engine.org(row.org)?.head)))
         });
         let (num, lease, record) = found.await?;
         self.alone.check_owner(node, num).await?;
@@ -108,7 +114,7 @@ impl DeliveryStore for Sqlite {
         self.writer
             .call_for(stream.connector, "noting what was told of an outage", move |engine| {
                 let mut row = streams::present(&engine.conn, stream)?;
-                let mut outages = from_json(&row.outages)?;
+                let mut outages = row.outages();
                 outage::tell(&mut outages, since, told);
                 row.outages = json(&outages)?;
                 row.store(&engine.conn)
@@ -120,7 +126,7 @@ impl DeliveryStore for Sqlite {
         self.readers
             .run("reading a stream", move |conn| {
                 let row = streams::present(conn, stream)?;
-                row.record(append::head(conn, row.org_num)?)
+                Ok(row.record(append::head(conn, row.org_num)?))
             })
             .await
     }

@@ -3,14 +3,13 @@
 //! Everything remembered follows from what is on disk. After a failed transaction it is read anew; effects that others can see (heads,
 //! the ring) wait for the commit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use tokio::sync::watch;
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
@@ -21,10 +20,11 @@ use toktra_siem_store::{Aging, Clock, Next};
 
 use super::SqliteOptions;
 use super::append::Pending;
+use super::checkpoint;
 use super::codec::{uint, uuid};
 use super::damage;
 use super::evict::Position;
-use super::fault::{Fault, Outcome};
+use super::fault::{Fault, Outcome, is_io};
 use super::ids::{IdMap, keeper};
 use super::open;
 use super::partition::{Loaded, Partitions};
@@ -111,6 +111,10 @@ pub(super) struct Engine {
     pub(super) pending: Pending,
     /// What others see.
     pub(super) shared: Arc<Shared>,
+    /// The partition that retention looked into last.
+    pub(super) looked_into: Option<i64>,
+    /// Partitions of which a page could not be read since the start.
+    pub(super) damaged: HashSet<i64>,
     /// Where a pass that makes room has come to.
     pub(super) eviction: Option<Position>,
     /// As opened.
@@ -150,6 +154,8 @@ impl Engine {
             effects: Effects::all(),
             pending: Pending::default(),
             shared,
+            looked_into: None,
+            damaged: HashSet::new(),
             eviction: None,
             options,
             aging,
@@ -166,7 +172,8 @@ impl Engine {
     fn reload(&mut self) -> Outcome<()> {
         let (orgs, loaded) = read_state(&self.conn, &self.aging)?;
         self.orgs = orgs;
-        self.partitions = loaded.partitions;
+        let before = std::mem::replace(&mut self.partitions, loaded.partitions);
+        self.partitions.ids.remember(&before.ids);
         self.accepted_at = loaded.accepted_at;
         self.pending = Pending::default();
         self.effects = Effects::all();
@@ -329,17 +336,21 @@ impl Engine {
     /// start reads what really is there.
     pub(super) fn close(self, poisoned: bool) {
         if poisoned {
-            if let Err(error) = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
-                tracing::warn!(%error, "the log may be brought into the database although the disk failed");
-            }
+            checkpoint::leave_the_log(&self.conn);
             return;
         }
         if let Err(fault) = self.note_seen() {
             let error = fault.into_error("noting the time");
             tracing::warn!(%error, "how far time has passed could not be noted at the end; the next start takes it for a jump of the clock");
         }
-        if let Err(error) = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).optional() {
-            tracing::warn!(%error, "the log could not be brought into the database at the end; the next start does it");
+        if let Err(error) = checkpoint::finish(&self.conn) {
+            // Else SQLite would try it once more as it closes, and a sync that failed may then "succeed" without anything being on disk.
+            checkpoint::leave_the_log(&self.conn);
+            if is_io(&error) {
+                tracing::error!(%error, "the disk failed while the log was brought into the database at the end: the next start reads the log. Check the disk");
+            } else {
+                tracing::warn!(%error, "the log could not be brought into the database at the end; the next start does it");
+            }
         }
     }
 }

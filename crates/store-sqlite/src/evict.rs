@@ -6,6 +6,7 @@
 //! and reads have no second place to look at. A partition without a payload is dropped. Compact records stay, and with them history and the search for duplicates.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::ids::Seq;
 use toktra_siem_store::events::{Expired, Retention};
 
@@ -73,7 +74,12 @@ pub(super) fn evict(engine: &mut Engine, _: Retention, done: &mut Expired) -> Ou
     }
     let position = under_way.unwrap_or_default();
     let Some(extent) = next_extent(&engine.conn, position)? else { return Ok(Turn::Idle) };
-    engine.eviction = Some(evict_from(&engine.conn, extent, position, done)?);
+    engine.looks_into(extent.partition);
+    engine.eviction = Some(if engine.is_damaged(extent.partition) {
+        Position { partition: extent.partition + 1, ..Position::default() }
+    } else {
+        evict_from(&engine.conn, extent, position, done)?
+    });
     Ok(Turn::More)
 }
 
@@ -116,11 +122,29 @@ fn evict_from(conn: &Connection, extent: Extent, position: Position, done: &mut 
 
 /// What lies between `from` and `to` and is needed by none of the streams, as first and last sequences, ascending.
 pub(super) fn unneeded(conn: &Connection, streams: &[StreamRow], from: Seq, to: Seq) -> Outcome<Vec<(Seq, Seq)>> {
+    Ok(complement(needed(conn, streams, (from, to), |_| true)?, from.0, to.0))
+}
+
+/// What lies between `from` and `to` and has been needed by one of the streams ever since it was accepted, as first and last sequences,
+/// ascending. What is sent beside the account may have been taken to make room before somebody wished for it.
+pub(super) fn owed(conn: &Connection, streams: &[StreamRow], from: Seq, to: Seq) -> Outcome<Vec<(Seq, Seq)>> {
+    let others = complement(needed(conn, streams, (from, to), |delivery| delivery.accounted)?, from.0, to.0);
+    let others = others.into_iter().map(|(first, last)| (first.0, last.0)).collect();
+    Ok(complement(others, from.0, to.0))
+}
+
+/// What the streams need, as first and last sequences, in any order; of pending deliveries the `wanted` ones.
+fn needed(
+    conn: &Connection,
+    streams: &[StreamRow],
+    (from, to): (Seq, Seq),
+    wanted: impl Fn(&Delivery) -> bool,
+) -> Outcome<Vec<(u64, u64)>> {
     let mut needed = Vec::new();
     for stream in streams {
         needed.push((stream.cursor.0 + 1, u64::MAX));
         needed.extend(rows::ranges(conn, stream.num)?.iter().map(|range| (range.cursor.0 + 1, range.to.0)));
-        for delivery in rows::pending(conn, stream)? {
+        for delivery in rows::pending(conn, stream)?.iter().filter(|delivery| wanted(delivery)) {
             let runs = delivery.members.runs();
             needed.extend(runs.iter().map(|(first, count)| (*first, first + u64::from(*count) - 1)));
         }
@@ -133,11 +157,11 @@ pub(super) fn unneeded(conn: &Connection, streams: &[StreamRow], from: Seq, to: 
             needed.push((seq, seq));
         }
     }
-    Ok(complement(needed, from.0, to.0))
+    Ok(needed)
 }
 
 /// The parts of `from..=to` that none of `taken` (first and last, in any order) covers.
-fn complement(mut taken: Vec<(u64, u64)>, from: u64, to: u64) -> Vec<(Seq, Seq)> {
+pub(super) fn complement(mut taken: Vec<(u64, u64)>, from: u64, to: u64) -> Vec<(Seq, Seq)> {
     taken.sort_unstable();
     let (mut free, mut next) = (Vec::new(), from);
     for (first, last) in taken.into_iter().filter(|(first, last)| first <= last) {

@@ -3,7 +3,8 @@
 //! In order: what is left of removed orgs, payloads of old partitions, payloads that have to make room, compact records of older ones, traffic, free pages, settled
 //! deliveries.
 //! A partition goes as a whole, once its youngest event is old enough and nothing of it is in flight; a pending delivery that lies still is
-//! given up, so that no connector can keep the payloads of all orgs.
+//! given up, so that no connector can keep the payloads of all orgs. One of which a page is damaged goes as far as it can be read, and is
+//! forgotten when its time has come; what is left of it takes its room until a repair.
 
 use std::collections::HashMap;
 
@@ -13,7 +14,7 @@ use toktra_siem_core::delivery::ParkKind;
 use toktra_siem_core::ids::{OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::deliveries::{Lease, Passed};
-use toktra_siem_store::error::Result;
+use toktra_siem_store::error::{Result, StoreError};
 use toktra_siem_store::events::{Expired, Retention};
 use toktra_siem_store::in_flight::{give_up, is_in_flight};
 use toktra_siem_store::rules::count;
@@ -39,6 +40,9 @@ const TURNS: usize = 32;
 /// Free pages given back to the disk in one turn.
 const PAGES: u32 = 256;
 
+/// Stands for the file as a whole, where one says what it looks into.
+const NO_PARTITION: i64 = -1;
+
 /// What a turn did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
@@ -48,6 +52,8 @@ pub(super) enum Turn {
     More,
 }
 
+const REMOVING: &str = "removing what is old";
+
 type Work = fn(&mut Engine, Retention, &mut Expired) -> Outcome<Turn>;
 
 /// Does a bounded piece of retention.
@@ -55,22 +61,36 @@ pub(super) async fn run(store: &Sqlite, retention: Retention) -> Result<Expired>
     let mut total = Expired::default();
     store.writer.call("noting the time", |engine| engine.note_seen()).await?;
     let kinds: [Work; 6] = [sweep::purge_org, expire_payloads, evict::evict, expire_records, traffic::expire, vacuum];
+    let mut damaged = None;
     for work in kinds {
         let mut turns = 0;
-        while turns < TURNS && turn(store, retention, work, &mut total).await? == Turn::More {
-            turns += 1;
+        while turns < TURNS {
+            match turn(store, retention, work, &mut total).await {
+                Ok(Turn::More) => turns += 1,
+                Ok(Turn::Idle) => break,
+                // What cannot be read keeps nothing else. The partition is passed by from now on.
+                Err(error @ StoreError::Damaged(_)) => {
+                    if !store.writer.call(REMOVING, |engine| Ok(engine.note_damaged())).await? {
+                        damaged = damaged.or(Some(error));
+                        break;
+                    }
+                    turns += 1;
+                }
+                Err(error) => return Err(error),
+            }
         }
         total.more |= turns == TURNS;
     }
     sweep::deliveries(store, retention, &mut total).await?;
-    Ok(total)
+    damaged.map_or(Ok(total), Err)
 }
 
 async fn turn(store: &Sqlite, retention: Retention, work: Work, total: &mut Expired) -> Result<Turn> {
     let (turn, done) = store
         .writer
-        .call("removing what is old", move |engine| {
+        .call(REMOVING, move |engine| {
             let mut done = Expired::default();
+            engine.looked_into = None;
             let turn = work(engine, retention, &mut done)?;
             Ok((turn, done))
         })
@@ -112,16 +132,50 @@ fn expire_payloads(engine: &mut Engine, retention: Retention, done: &mut Expired
     if last_at >= retention.payloads_before {
         return Ok(Turn::Idle);
     }
+    engine.looks_into(number);
     if !accounted {
         return account(engine, number, done);
     }
-    let (gone, more) = batch::delete_rows(&engine.conn, number, Table::Bodies, ALL, ROWS)?;
+    let damaged = engine.is_damaged(number);
+    let (gone, more) =
+        if damaged { (0, false) } else { batch::delete_rows(&engine.conn, number, Table::Bodies, ALL, ROWS)? };
     done.payloads += gone;
     if !more {
-        engine.conn.execute_batch(&format!("DROP TABLE body_{number}"))?;
+        if damaged {
+            tell_left(number, "body");
+        } else {
+            engine.conn.execute_batch(&format!("DROP TABLE body_{number}"))?;
+        }
         engine.conn.execute("UPDATE partition SET payload = 0 WHERE number = ?1", [number])?;
     }
     Ok(Turn::More)
+}
+
+impl Engine {
+    /// Says which partition is looked into: where a page of it cannot be read, the group is lost, and it is known which one it was.
+    pub(super) fn looks_into(&mut self, number: i64) {
+        self.looked_into = Some(number);
+    }
+
+    /// Whether a page of the partition could not be read since the start.
+    pub(super) fn is_damaged(&self, number: i64) -> bool {
+        self.damaged.contains(&number)
+    }
+
+    /// Remembers that the partition that was looked into last cannot be read; false where that was known, or none was.
+    fn note_damaged(&mut self) -> bool {
+        self.looked_into.take().is_some_and(|number| self.damaged.insert(number))
+    }
+}
+
+/// A damaged table stays, since SQLite cannot remove what it cannot read, and nobody asks for it any more.
+fn tell_left(number: i64, kind: &str) {
+    tracing::error!(
+        partition = number,
+        kind,
+        "a partition whose time has come cannot be removed, since a page of it is damaged: it is passed by, and takes its room until \
+         `toktra-siem repair`"
+    );
 }
 
 /// An idle store does not roll its partition by appending.
@@ -147,13 +201,14 @@ fn affected(engine: &Engine, number: i64) -> Outcome<Vec<(StreamRow, Seq, Seq)>>
 /// Moves what is undelivered to `expired`, a piece at a time; waits where something is in flight. What waits is moved first, so that nothing
 /// of the partition can be taken into yet another delivery meanwhile: with many endpoints down, some probe is always on its way.
 fn account(engine: &mut Engine, number: i64, done: &mut Expired) -> Outcome<Turn> {
+    let damaged = engine.is_damaged(number);
     let (mut left, mut waits) = (SEQUENCES, false);
     for (stream, first, last) in affected(engine, number)? {
         waits |= settle_still(engine, &stream, first, last, done)?;
         let mut stream = streams::by_number(&engine.conn, stream.num)?.unwrap_or(stream);
         let expired_before = stream.counts.expired;
-        outlive_waiting(engine, &mut stream, last, &mut left)?;
-        outlive_ranges(engine, &mut stream, last, &mut left)?;
+        outlive_waiting(engine, &mut stream, last, damaged, &mut left)?;
+        outlive_ranges(engine, &mut stream, last, damaged, &mut left)?;
         outlive_parked(engine, &mut stream, first, last, &mut left)?;
         if stream.counts.expired != expired_before || left < SEQUENCES {
             stream.store(&engine.conn)?;
@@ -205,32 +260,37 @@ fn settle_still(engine: &mut Engine, stream: &StreamRow, first: Seq, last: Seq, 
 }
 
 /// Counts the events after `from` up to `to` that nothing holds; how many.
-fn outlived(conn: &Connection, stream: &mut StreamRow, from: Seq, to: Seq) -> Outcome<u64> {
+fn outlived(conn: &Connection, stream: &mut StreamRow, from: Seq, to: Seq, damaged: bool) -> Outcome<u64> {
     let all = from.until(to);
+    if damaged {
+        // What the filter says of events whose records cannot be read, nobody knows.
+        stream.counts.expired += count(all);
+        return Ok(all);
+    }
     let filtered = damage::refused(conn, stream, from, to)?;
     damage::pass(conn, stream, (from, to), Passed { filtered, expired: all - filtered }, &[])?;
     Ok(all)
 }
 
-fn outlive_waiting(engine: &Engine, stream: &mut StreamRow, last: Seq, left: &mut u64) -> Outcome<()> {
+fn outlive_waiting(engine: &Engine, stream: &mut StreamRow, last: Seq, damaged: bool, left: &mut u64) -> Outcome<()> {
     let from = stream.cursor;
     let to = Seq(last.0.min(from.0 + *left));
     if to <= from {
         return Ok(());
     }
-    let passed = outlived(&engine.conn, stream, from, to)?;
+    let passed = outlived(&engine.conn, stream, from, to, damaged)?;
     stream.cursor = to;
     *left -= passed;
     Ok(())
 }
 
-fn outlive_ranges(engine: &Engine, stream: &mut StreamRow, last: Seq, left: &mut u64) -> Outcome<()> {
+fn outlive_ranges(engine: &Engine, stream: &mut StreamRow, last: Seq, damaged: bool, left: &mut u64) -> Outcome<()> {
     for range in rows::ranges(&engine.conn, stream.num)? {
         let (from, to) = (range.cursor, Seq(range.to.0.min(last.0).min(range.cursor.0 + *left)));
         if to <= from {
             continue;
         }
-        let passed = outlived(&engine.conn, stream, from, to)?;
+        let passed = outlived(&engine.conn, stream, from, to, damaged)?;
         rows::advance_range(&engine.conn, &range, to)?;
         stream.counts.pending -= count(passed);
         *left -= passed;
@@ -255,17 +315,24 @@ fn expire_records(engine: &mut Engine, retention: Retention, done: &mut Expired)
     if last_at >= retention.history_before {
         return Ok(Turn::Idle);
     }
-    if archive(engine, number)? == Turn::More {
+    engine.looks_into(number);
+    let damaged = engine.is_damaged(number);
+    if archive(engine, number, damaged)? == Turn::More {
         return Ok(Turn::More);
     }
     tally::forget(&engine.conn, number)?;
-    let (gone, more) = batch::delete_rows(&engine.conn, number, Table::Heads, ALL, ROWS)?;
+    let (gone, more) =
+        if damaged { (0, false) } else { batch::delete_rows(&engine.conn, number, Table::Heads, ALL, ROWS)? };
     done.records += gone;
     if !more {
-        if !ids::remove(&engine.conn, number)? {
+        if !ids::remove(&engine.conn, number, damaged)? {
             return Ok(Turn::More);
         }
-        engine.conn.execute_batch(&format!("DROP TABLE head_{number}"))?;
+        if damaged {
+            tell_left(number, "head");
+        } else {
+            engine.conn.execute_batch(&format!("DROP TABLE head_{number}"))?;
+        }
         forget_damage(&engine.conn, number)?;
         engine.conn.execute("DELETE FROM extent WHERE partition = ?1", [number])?;
         engine.conn.execute("DELETE FROM partition WHERE number = ?1", [number])?;
@@ -285,7 +352,7 @@ fn forget_damage(conn: &Connection, number: i64) -> Outcome<()> {
 }
 
 /// Writes down what became of the partition's events, since the rows that tell it are about to go.
-fn archive(engine: &mut Engine, number: i64) -> Outcome<Turn> {
+fn archive(engine: &mut Engine, number: i64, damaged: bool) -> Outcome<Turn> {
     let mut left = SEQUENCES;
     for (mut stream, _, last) in affected(engine, number)? {
         let from = stream.archived_to;
@@ -293,9 +360,15 @@ fn archive(engine: &mut Engine, number: i64) -> Outcome<Turn> {
         if to <= from {
             continue;
         }
-        let mut archived: Counts = from_json(&stream.archived)?;
-        archived += recount::tally(&engine.conn, &stream, from, to)?;
-        (stream.archived, stream.archived_to) = (json(&archived)?, to);
+        // Where either cannot be read, a recount goes by what the counters have beyond the rows that are left.
+        stream.archived = match from_json::<Counts>(&stream.archived) {
+            Ok(mut archived) if !damaged => {
+                archived += recount::tally(&engine.conn, &stream, from, to)?;
+                json(&archived)?
+            }
+            _ => String::new(),
+        };
+        stream.archived_to = to;
         stream.store(&engine.conn)?;
         left -= from.until(to);
         if left == 0 {
@@ -310,6 +383,11 @@ fn vacuum(engine: &mut Engine, _: Retention, _: &mut Expired) -> Outcome<Turn> {
     let get = |name: &str| engine.conn.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
     let (free, all) = (get("freelist_count")?, get("page_count")?);
     if free < PAGES || free < all / 4 {
+        return Ok(Turn::Idle);
+    }
+    // A damaged page cannot be moved; new events fill what is free.
+    engine.looks_into(NO_PARTITION);
+    if engine.is_damaged(NO_PARTITION) {
         return Ok(Turn::Idle);
     }
     engine.conn.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES})"))?;

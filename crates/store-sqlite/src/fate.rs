@@ -182,7 +182,8 @@ impl<'a> Teller<'a> {
         Ok(children)
     }
 
-    fn in_gap(&mut self, seq: Seq) -> Outcome<bool> {
+    /// Whether the sequence was skipped when the connector was switched on.
+    pub(super) fn in_gap(&mut self, seq: Seq) -> Outcome<bool> {
         if self.gap.is_none_or(|(from, to)| seq < from || to < seq) {
             let mut statement = self.conn.prepare_cached(
                 "SELECT from_seq, to_seq FROM gap WHERE stream = ?1 AND from_seq <= ?2 ORDER BY from_seq DESC LIMIT 1",

@@ -45,6 +45,27 @@ impl Fault {
         Self::Refused(StoreError::Damaged(what.into()))
     }
 
+    /// Whether what is stored cannot be read: a page, or a value of another kind than was written.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Refused(error) => matches!(error, StoreError::Damaged(_)),
+            Self::Failed(error) => {
+                let unread = matches!(
+                    error,
+                    rusqlite::Error::FromSqlConversionFailure(..)
+                        | rusqlite::Error::InvalidColumnType(..)
+                        | rusqlite::Error::IntegralValueOutOfRange(..)
+                );
+                unread || error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
+            }
+        }
+    }
+
+    /// Whether a page cannot be read: after that, SQLite lets nothing more be written in the same transaction.
+    pub(super) fn is_of_a_page(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt))
+    }
+
     /// As the caller of the store sees it.
     pub(super) fn into_error(self, context: &'static str) -> StoreError {
         match self {

@@ -80,7 +80,7 @@ impl OrgStore for Sqlite {
             .run("reading streams", move |conn| {
                 connectors::record(conn, org.num, id)?;
                 let head = append::head(conn, org.num)?;
-                streams::of_connector(conn, id)?.iter().map(|row| row.record(head)).collect()
+                streams::of_connector(conn, id)?.iter().map(|row| Ok(row.record(head))).collect()
             })
             .await
     }

@@ -51,7 +51,7 @@ impl Insight for Sqlite {
             .run("reading accounts", move |conn| {
                 let head = append::head(conn, org.num)?;
                 let present = present(conn, org.num, None)?;
-                present.into_iter().map(|(connector, row)| Ok((connector, row.record(head)?))).collect()
+                present.into_iter().map(|(connector, row)| Ok((connector, row.record(head)))).collect()
             })
             .await
     }
@@ -186,7 +186,7 @@ fn standing(
         None => None,
     };
     Ok(Standing {
-        stream: row.record(head)?,
+        stream: row.record(head),
         oldest_pending,
         oldest_failed,
         last_failure: last_failure(conn, row)?,
@@ -231,7 +231,7 @@ fn where_now(
     let fate = teller.fate(event)?;
     Ok(Whereabouts {
         stream: row.id,
-        present: Some((connector, row.record(head)?)),
+        present: Some((connector, row.record(head))),
         delivery: delivery_of(conn, row, &fate)?,
         filter: teller.filter_at(event.seq),
         fate,

@@ -15,11 +15,12 @@ use toktra_siem_store::rules::count;
 use toktra_siem_store::rules::parked::{ParkState, leave};
 
 use super::audit::write as write_audit;
-use super::codec::{Word, from_json, int, json, len, uint, uuid};
+use super::codec::{Word, int, json, len, uint, uuid};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use super::read::{self, OrgRef};
 use super::rows;
+use super::standin;
 use super::streams::{self, StreamRow};
 use super::{Sqlite, append, connectors, history};
 
@@ -63,11 +64,11 @@ impl JobStore for Sqlite {
 
 /// The job, whatever became of it.
 pub(super) fn find(conn: &Connection, id: JobId) -> Outcome<Option<Job>> {
-    let record: Option<String> = conn
+    let record: Option<Option<Job>> = conn
         .prepare_cached("SELECT record FROM job WHERE id = ?1")?
-        .query_row([id.0.as_bytes()], |row| row.get(0))
+        .query_row([id.0.as_bytes()], |row| Ok(standin::read(row.get_ref(0)?.as_bytes()?)))
         .optional()?;
-    record.map(|record| from_json(&record)).transpose()
+    Ok(record.flatten())
 }
 
 /// The job, where it is the org's.
@@ -93,7 +94,10 @@ fn of_connector(conn: &Connection, connector: ConnectorId) -> Outcome<Vec<Job>> 
 
 fn listed(conn: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Outcome<Vec<Job>> {
     let mut statement = conn.prepare_cached(sql)?;
-    statement.query_and_then(values, |row| from_json(&row.get::<_, String>(0)?))?.collect()
+    let jobs = statement
+        .query_and_then(values, |row| Ok(standin::read(row.get_ref(0)?.as_bytes().map_err(rusqlite::Error::from)?)))?;
+    // One that cannot be read stands still, and keeps no other one.
+    jobs.filter_map(Outcome::transpose).collect()
 }
 
 /// A page of the org's jobs, newest first, and one more where there is one.
@@ -149,6 +153,14 @@ pub(super) fn give_up(conn: &Connection, org: i64, connector: ConnectorId, now: 
         }
     }
     Ok(())
+}
+
+/// A delivery of the job cannot be read any more: what was on its way with it has failed.
+pub(super) fn lost(conn: &Connection, stream: &StreamRow, id: JobId, now: Timestamp) -> Outcome<()> {
+    let Some(mut job) = find(conn, id)? else { return Ok(()) };
+    let open = rows::pending(conn, stream)?;
+    job.lost(open.iter().filter(|delivery| delivery.job == Some(id)).map(Delivery::events).sum(), now);
+    store(conn, &job)
 }
 
 /// After a repair: what a job counts as on its way although its delivery is lost has failed; a job without its connector ends.

@@ -30,6 +30,7 @@ use toktra_siem_store::{Aging, Clock, ClockTrust};
 use place::Need;
 
 mod append;
+mod aside;
 mod at_rest;
 mod audit;
 mod backup;
@@ -45,6 +46,7 @@ mod connectors;
 mod convert;
 mod damage;
 mod deliveries;
+mod ends;
 mod engine;
 mod evict;
 mod expire;
@@ -76,6 +78,7 @@ mod repair;
 mod ring;
 mod rows;
 mod settle;
+mod standin;
 mod streams;
 mod swap;
 mod sweep;
@@ -172,6 +175,7 @@ impl Sqlite {
         // SQLite gives its log and its index the mode of the database.
         private(&path).map_err(|error| place::fault(&path, &error))?;
         let conn = migrate::open_writer(&path)?;
+        standin::tell(&conn).map_err(|fault| fault.into_error("looking at what is configured"))?;
         let (writer, inbox) = writer::Writer::new();
         let (max_bytes, reserve) = (options.max_bytes, options.reserve);
         let engine = engine::Engine::load(conn, path.clone(), options, writer.clone(), keeping)

@@ -40,7 +40,7 @@ impl EventLog for Sqlite {
         let org = OrgRef { id: org, num };
         self.read_noting("reading events", org, move |conn, damaged| {
             let mut found = read::events(conn, org, after.next(), Seq(MAX_SEQ), limit)?;
-            damaged.append(&mut found.damaged);
+            damaged.append(&mut found.take_noted());
             Ok(found.events)
         })
         .await
@@ -58,7 +58,7 @@ impl EventLog for Sqlite {
         let (org, members) = (OrgRef { id: org, num }, members.clone());
         self.read_noting("reading events", org, move |conn, damaged| {
             let mut found = read::members(conn, org, &members)?;
-            damaged.append(&mut found.damaged);
+            damaged.append(&mut found.take_noted());
             Ok(found.events)
         })
         .await

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::time::Instant;
 use toktra_siem_store::error::{Result, StoreError};
 
+use super::checkpoint;
 use super::convert;
 use super::fault::failure;
 
@@ -29,9 +30,6 @@ const MIGRATIONS: &[&str] = &[
 ];
 /// Of a fresh file. Larger than the usual 4 KiB: an event of 800 bytes then rarely needs an overflow page.
 const PAGE_SIZE: u32 = 8192;
-/// Pages in the log before a connection that writes alone brings them into the database: 2 MiB. The server's is relieved of it
-/// ([`super::checkpoint`]).
-const CHECKPOINT_PAGES: u32 = 256;
 
 /// The newest layout.
 pub fn newest() -> i64 {
@@ -41,9 +39,13 @@ pub fn newest() -> i64 {
 /// Opens (or makes) the database for writing and brings it to the newest layout.
 pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     let began = Instant::now();
-    let (conn, from) = opened(path)?;
-    let parts =
-        convert::all(&conn).map_err(|fault| fault.into_error("bringing the stored events to the newest layout"))?;
+    let conn = Connection::open(path).map_err(|e| failure(&e, "opening the database"))?;
+    let brought = bring_along(&conn);
+    if brought.is_err() {
+        // What the disk answered counts, and is not asked again as the connection closes.
+        checkpoint::leave_the_log(&conn);
+    }
+    let (from, parts) = brought?;
     // A start that goes on after a kill finds the newest layout, and events to convert. A fresh file has had none.
     let to = newest();
     if from > 0 && (from < to || parts > 0) {
@@ -53,18 +55,29 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     Ok(conn)
 }
 
+/// Brings a file to the newest layout, its events too: which layout was found, 0 of a fresh file, and how many partitions had to be converted.
+/// SQLite would bring the log into the database by itself, and pass over what the disk answers; so it is done here.
+fn bring_along(conn: &Connection) -> Result<(i64, usize)> {
+    const CONTEXT: &str = "bringing the stored events to the newest layout";
+    let from = lay_out(conn)?;
+    let parts = convert::all(conn).map_err(|fault| fault.into_error(CONTEXT))?;
+    if from < newest() || parts > 0 {
+        checkpoint::finish(conn).map_err(|error| failure(&error, CONTEXT))?;
+    }
+    Ok((from, parts))
+}
+
 /// The same, but for the events: they may still lie as an earlier layout had them.
 #[cfg(test)]
 pub(super) fn laid_out(path: &Path) -> Result<Connection> {
-    opened(path).map(|(conn, _)| conn)
+    let conn = Connection::open(path).map_err(|e| failure(&e, "opening the database"))?;
+    lay_out(&conn)?;
+    Ok(conn)
 }
 
-/// The connection, and the layout that it found: 0 of a fresh file.
-fn opened(path: &Path) -> Result<(Connection, i64)> {
-    let conn = Connection::open(path).map_err(|e| failure(&e, "opening the database"))?;
-    prepare(&conn).map_err(|e| failure(&e, "opening the database"))?;
-    let found = migrate(&conn)?;
-    Ok((conn, found))
+fn lay_out(conn: &Connection) -> Result<i64> {
+    prepare(conn).map_err(|e| failure(&e, "opening the database"))?;
+    migrate(conn)
 }
 
 /// Opens a connection that can only read.
@@ -85,7 +98,7 @@ fn prepare(conn: &Connection) -> rusqlite::Result<()> {
          PRAGMA busy_timeout = 5000;
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
-         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
+         PRAGMA wal_autocheckpoint = 0;
          PRAGMA cache_size = -8192;
          PRAGMA temp_store = MEMORY;"
     ))?;
@@ -137,6 +150,7 @@ fn migrate(conn: &Connection) -> Result<i64> {
             let _ = conn.execute_batch("ROLLBACK");
             failure(&e, "bringing the database to the newest layout")
         })?;
+        checkpoint::relieve(conn).map_err(|e| failure(&e, "bringing the database to the newest layout"))?;
     }
     Ok(version)
 }

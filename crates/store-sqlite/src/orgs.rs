@@ -12,7 +12,7 @@ use toktra_siem_store::config::{
 use toktra_siem_store::error::{Result, StoreError};
 use toktra_siem_store::org::Page;
 
-use super::codec::{MAX_ORG, from_json, json, uuid};
+use super::codec::{MAX_ORG, from_json, json, text, uuid};
 use super::engine::{Engine, OrgState};
 use super::fault::{Fault, Outcome};
 use super::{Sqlite, append, audit, channels, connectors, kept, people, streams};
@@ -172,7 +172,7 @@ fn delete_org(engine: &mut Engine, org: OrgId, entry: &AuditEntry) -> Outcome<u6
     for record in connectors::records(conn, Some(num))? {
         let mut most = 0;
         for stream in streams::of_connector(conn, record.connector.id)? {
-            most = most.max(stream.record(head)?.undelivered());
+            most = most.max(stream.record(head).undelivered());
         }
         given_up += most;
         connectors::forget(conn, record.connector.id)?;
@@ -258,7 +258,8 @@ pub(super) fn keys(conn: &Connection, condition: &str, values: &[&dyn rusqlite::
                 name: row.get(2)?,
                 prefix: row.get(3)?,
                 hash: row.get(4)?,
-                scopes: from_json(&row.get::<_, String>(5)?)?,
+                // A key whose rights cannot be read has none.
+                scopes: from_json(&text(row, 5)?).unwrap_or_default(),
                 created_at: Timestamp(row.get(6)?),
                 expires_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
                 created_by: row.get(8)?,

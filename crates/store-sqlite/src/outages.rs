@@ -9,7 +9,7 @@ use toktra_siem_store::deliveries::Settlement;
 use toktra_siem_store::rules::parked::ParkState;
 use toktra_siem_store::rules::settle::failed_probe;
 
-use super::codec::{from_json, int, json};
+use super::codec::{int, json};
 use super::fault::Outcome;
 use super::rows;
 use super::streams::StreamRow;
@@ -35,7 +35,7 @@ pub(super) fn add_probe(
     settlement: &Settlement,
     was: &Parked,
 ) -> Outcome<()> {
-    let mut outages: Vec<Outage> = from_json(&stream.outages)?;
+    let mut outages = stream.outages();
     let Some(outage) = outages.last_mut().filter(|outage| outage.until.is_none()) else { return Ok(()) };
     let probe = &settlement.delivery;
     let first = match outage.probes {

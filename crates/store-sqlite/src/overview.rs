@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 
 use rusqlite::Connection;
-use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::ParkKind;
 use toktra_siem_core::ids::{Seq, StreamId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::deliveries::StreamOverview;
 
 use super::append;
-use super::codec::from_json;
 use super::fault::Outcome;
 use super::insight;
 use super::read;
@@ -26,8 +24,7 @@ pub(super) fn overview(conn: &Connection) -> Outcome<Vec<StreamOverview>> {
             Some(head) => *head,
             None => *heads.entry(row.org_num).or_insert(append::head(conn, row.org_num)?),
         };
-        let connector: Connector = from_json(&connector)?;
-        found.push(StreamOverview::new(&connector, row.record(head)?));
+        found.push(StreamOverview::new(&connector, row.record(head)));
     }
     Ok(found)
 }

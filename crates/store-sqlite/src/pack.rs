@@ -123,6 +123,11 @@ fn read(conn: &Connection, number: i64, table: Table, after: i64) -> Outcome<Fou
         };
         // What is damaged stays as it is, for `repair` to look at.
         let (Some(records), Some(payloads)) = (records, payloads) else { continue };
+        let there = payloads.iter().flatten().count();
+        let said = if table == Table::Heads { (records.len(), records.len()) } else { (payloads.len(), there) };
+        if (len(said.0), len(said.1)) != (old.1, old.2) {
+            continue;
+        }
         let size = payloads.iter().flatten().map(|payload| payload.bytes.len()).sum();
         if !group.takes(old.0, old.1, size) {
             found.after = group.old.last().map_or(found.after, |(key, ..)| *key);

@@ -15,6 +15,7 @@ use toktra_siem_store::batch::read_head;
 use super::append::Pending;
 use super::batch;
 use super::codec::{int, key, key_org, key_seq, uint};
+use super::ends;
 use super::engine::{Engine, SharedIds};
 use super::fault::Outcome;
 use super::ids::{self, DUPLICATES_MS, Hash, Hasher, IdMap, Known};
@@ -104,7 +105,7 @@ impl Partitions {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (number, sealed): (i64, bool) = (row.get(0)?, row.get(1)?);
-            let scanned = scan(conn, found.ids.hasher(), number, uint(row.get(4)?))?;
+            let scanned = scan(conn, found.ids.hasher(), (number, sealed), uint(row.get(4)?))?;
             accepted_at = accepted_at.max(scanned.last_at);
             let ids = Arc::new(RwLock::new(scanned.ids));
             if sealed {
@@ -151,7 +152,7 @@ impl Partitions {
         made: bool,
     ) -> Outcome<Option<(i64, i64)>> {
         for (number, ids) in self.in_memory() {
-            if let Some(key) = ids::among(conn, Some(pending), number, ids, org, id, hash)? {
+            if let Some(key) = ids::among(conn, Some(&self.ids), Some(pending), (number, ids), org, id, hash)? {
                 return Ok(Some((number, key)));
             }
         }
@@ -172,30 +173,40 @@ struct Scanned {
     last_at: Timestamp,
 }
 
-/// Reads a partition's records in the order of their keys.
-fn scan(conn: &Connection, hasher: &Hasher, number: i64, rows: u64) -> Outcome<Scanned> {
+/// Reads a partition's records in the order of their keys. Of a damaged head the sequences are known all the same ([`super::ends`]), and are not
+/// given again.
+fn scan(conn: &Connection, hasher: &Hasher, (number, sealed): (i64, bool), rows: u64) -> Outcome<Scanned> {
     let rows = usize::try_from(rows).unwrap_or(0);
     let mut scanned =
         Scanned { ids: IdMap::with_capacity(rows), extents: HashMap::new(), heads: Vec::new(), last_at: Timestamp(0) };
-    let mut statement =
-        conn.prepare(&format!("SELECT key, events, accepted_at, head FROM head_{number} ORDER BY key"))?;
+    let mut times = HashMap::<i64, Timestamp>::new();
+    let mut statement = conn.prepare(&format!("SELECT key, accepted_at, head FROM head_{number} ORDER BY key"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        // Of a damaged head the sequences are known all the same, and are not given again.
-        let (place, events): (i64, u64) = (row.get(0)?, uint(row.get(1)?));
-        let (org, first) = (key_org(place), key_seq(place));
-        let last = Seq(first.0 + events.saturating_sub(1));
-        let records = read_head(place, first, batch::blob(row, 3)?).unwrap_or_default();
-        let accepted_at = records.last().map_or(Timestamp(row.get(2)?), |record| record.accepted_at);
-        for record in records {
+        let place: i64 = row.get(0)?;
+        let org = key_org(place);
+        let records = read_head(place, key_seq(place), batch::blob(row, 2)?);
+        let last_at = match records.as_deref() {
+            Some([.., last]) => last.accepted_at,
+            _ => Timestamp(row.get(1)?),
+        };
+        for record in records.unwrap_or_default() {
             scanned.ids.insert(hasher.hash(org, record.event_id), key(org, record.seq));
         }
-        scanned.last_at = scanned.last_at.max(accepted_at);
-        match scanned.heads.last_mut().filter(|head| head.0 == org) {
-            Some(head) => *head = (org, last, accepted_at),
-            None => scanned.heads.push((org, last, accepted_at)),
+        scanned.last_at = scanned.last_at.max(last_at);
+        times.insert(org, last_at);
+    }
+    if !sealed {
+        let mut statement = conn.prepare("SELECT num, head FROM org")?;
+        let mut orgs = statement.query([])?;
+        while let Some(row) = orgs.next()? {
+            let (org, before): (i64, Seq) = (row.get(0)?, Seq(uint(row.get(1)?)));
+            let last = ends::last(conn, number, org, before)?;
+            if last > before {
+                scanned.extents.insert(org, (before.next(), last));
+                scanned.heads.push((org, last, times.get(&org).copied().unwrap_or(scanned.last_at)));
+            }
         }
-        scanned.extents.entry(org).or_insert((first, last)).1 = last;
     }
     Ok(scanned)
 }
@@ -212,8 +223,11 @@ impl Engine {
             return Ok(());
         }
         self.seal_partition()?;
-        let number: i64 =
-            self.conn.query_row("SELECT coalesce(max(number), 0) + 1 FROM partition", [], |row| row.get(0))?;
+        // A damaged table may be left of one that is forgotten.
+        let sql = "SELECT 1 + max((SELECT coalesce(max(number), 0) FROM partition),
+             (SELECT coalesce(max(CAST(substr(name, 6) AS INTEGER)), 0) FROM sqlite_master
+               WHERE type = 'table' AND (name GLOB 'head_[0-9]*' OR name GLOB 'body_[0-9]*')))";
+        let number: i64 = self.conn.query_row(sql, [], |row| row.get(0))?;
         self.conn.execute_batch(&batch::tables(number))?;
         self.conn.execute(
             "INSERT INTO partition (number, sealed, first_at, last_at, rows, bytes) VALUES (?1, 0, ?2, ?2, 0, 0)",

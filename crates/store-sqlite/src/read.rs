@@ -1,6 +1,7 @@
 //! Reading events from the partitions: by cursor, by members, by id. Every payload is checked against its checksum; an event that does not
 //! match it is left out and named, so that [`super::damage`] can note it.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -14,10 +15,10 @@ use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::events::{EventRecord, ReadLimit};
 
 use super::batch::{self, Order};
-use super::codec::{MAX_SEQ, int, key};
+use super::codec::{MAX_SEQ, int, key, uint};
 use super::engine::SharedIds;
 use super::fault::Outcome;
-use super::ids;
+use super::{append, evict, ids, streams};
 
 /// Sequences between two members that are not worth a second look at where they lie.
 const NEAR: u64 = 1024;
@@ -60,10 +61,21 @@ pub(super) struct Read {
     pub(super) events: Vec<Arc<StoredEvent>>,
     /// Those met on the way that are there and do not match their checksum, or cannot be read, ascending. Of what was not read, nothing is known.
     pub(super) damaged: Vec<Seq>,
+    /// Those that are not there, although a stream still needs them, ascending.
+    pub(super) lost: Vec<Seq>,
     bytes: usize,
+    /// An event was left out, since the limit left no room for it.
+    left_out: bool,
 }
 
 impl Read {
+    /// What is to be noted: whatever is damaged or lost.
+    pub(super) fn take_noted(&mut self) -> Vec<Seq> {
+        let mut all = std::mem::take(&mut self.damaged);
+        all.append(&mut self.lost);
+        all
+    }
+
     /// Whether there is room for no event more.
     pub(super) fn is_full(&self, limit: ReadLimit) -> bool {
         self.events.len() >= limit.events || (self.bytes >= limit.bytes && !self.events.is_empty())
@@ -73,6 +85,7 @@ impl Read {
     pub(super) fn add(&mut self, event: StoredEvent, limit: ReadLimit) -> bool {
         self.bytes = self.bytes.saturating_add(event.payload.len());
         let fits = self.events.len() < limit.events && (self.bytes <= limit.bytes || self.events.is_empty());
+        self.left_out |= !fits;
         if fits {
             self.events.push(Arc::new(event));
         }
@@ -84,7 +97,45 @@ impl Read {
 pub(super) fn events(conn: &Connection, org: OrgRef, first: Seq, last: Seq, limit: ReadLimit) -> Outcome<Read> {
     let mut read = Read::default();
     stretch(conn, org, (first, last), |_| true, limit, &mut read)?;
+    let to = match read.events.last().filter(|_| read.is_full(limit) || read.left_out) {
+        Some(last) => last.seq,
+        None => last.min(append::head(conn, org.num)?),
+    };
+    let first = first.0.max(1);
+    if read.events.len() as u64 == Seq(first - 1).until(to) {
+        read.damaged.clear();
+    } else {
+        judge(conn, org.num, (first..=to.0).map(Seq), &mut read)?;
+    }
     Ok(read)
+}
+
+/// Settles which of the events that were `looked_for` (ascending) and not found are damaged or lost. What a stream still needs is never taken to make
+/// room, and what retention takes is accounted for before: so what is needed and not there went with a row that is damaged.
+fn judge(conn: &Connection, org: i64, looked_for: impl Iterator<Item = Seq>, read: &mut Read) -> Outcome<()> {
+    let Read { events, damaged, lost, .. } = read;
+    let found = |seq: &Seq| events.binary_search_by_key(seq, |event| event.seq).is_ok();
+    let missing: BTreeSet<Seq> = looked_for.filter(|seq| !found(seq)).collect();
+    // A row in the wrong place claims events that are whole where they belong, or that never were.
+    damaged.retain(|seq| missing.contains(seq));
+    damaged.sort_unstable();
+    damaged.dedup();
+    let kept_from = if damaged.len() < missing.len() { accounted_to(conn, org)?.next() } else { return Ok(()) };
+    let mut gone = missing.range(kept_from..).filter(|seq| damaged.binary_search(seq).is_err());
+    let (Some(from), to) = (gone.next(), gone.next_back()) else { return Ok(()) };
+    let streams: Vec<_> = streams::of_org(conn, org)?.into_iter().filter(|stream| !stream.removed).collect();
+    let owed = evict::owed(conn, &streams, *from, *to.unwrap_or(from))?;
+    let owed = owed.iter().flat_map(|(first, last)| missing.range(*first..=*last));
+    lost.extend(owed.filter(|seq| damaged.binary_search(seq).is_err()));
+    Ok(())
+}
+
+/// The last of the org's sequences that retention has accounted for, as far as is still known.
+pub(super) fn accounted_to(conn: &Connection, org: i64) -> Outcome<Seq> {
+    let sql = "SELECT max(e.last_seq) FROM extent e JOIN partition p ON p.number = e.partition
+         WHERE e.org = ?1 AND p.accounted = 1";
+    let last: Option<i64> = conn.prepare_cached(sql)?.query_row([org], |row| row.get(0))?;
+    Ok(Seq(last.map_or(0, uint)))
 }
 
 fn stretch(
@@ -113,6 +164,7 @@ pub(super) fn members(conn: &Connection, org: OrgRef, members: &Members) -> Outc
         let span = (Seq(first.0), Seq(last.0 + u64::from(last.1) - 1));
         stretch(conn, org, span, |seq| members.contains(seq), all, &mut found)?;
     }
+    judge(conn, org.num, members.iter(), &mut found)?;
     Ok(found)
 }
 
@@ -190,6 +242,6 @@ pub(super) fn id_of(conn: &Connection, number: i64, key: i64) -> Outcome<Option<
 pub(super) fn payload(conn: &Connection, org: OrgRef, seq: Seq, damaged: &mut Vec<Seq>) -> Outcome<Option<Bytes>> {
     let limit = ReadLimit { events: 1, bytes: usize::MAX };
     let mut read = events(conn, org, seq, seq, limit)?;
-    damaged.append(&mut read.damaged);
+    damaged.extend(read.take_noted());
     Ok(read.events.pop().map(|event| event.payload.clone()))
 }

@@ -17,9 +17,17 @@ const PIECE: usize = 4096;
 
 /// What the rows say, with what those said that retention removed.
 pub(super) fn recount(conn: &Connection, stream: &StreamRow) -> Outcome<Counts> {
-    let mut counts: Counts = from_json(&stream.archived)?;
+    let mut counts = archived(conn, stream)?;
     counts += tally(conn, stream, stream.archived_to, stream.cursor)?;
     Ok(counts)
+}
+
+/// What the rows said that are gone. Where that cannot be read, it is what the counters have beyond the rows that are there.
+fn archived(conn: &Connection, stream: &StreamRow) -> Outcome<Counts> {
+    match from_json(&stream.archived) {
+        Ok(archived) => Ok(archived),
+        Err(_) => Ok(stream.counts - tally(conn, stream, stream.archived_to, stream.cursor)?),
+    }
 }
 
 /// Where the events after `after` up to `to` are.

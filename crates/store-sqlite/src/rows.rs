@@ -1,6 +1,8 @@
 //! Rows of deliveries, attempts, parked events and backlog ranges.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::de::DeserializeOwned;
+use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Status, Trigger, Window};
 use toktra_siem_core::ids::{DeliveryId, JobId, RangeId, Seq};
 use toktra_siem_core::time::Timestamp;
@@ -8,21 +10,20 @@ use toktra_siem_store::deliveries::BacklogRange;
 use toktra_siem_store::org::LastAttempt;
 use toktra_siem_store::rules::parked::{ParkState, ParkedRow};
 
-use super::codec::{Word, from_json, from_json_opt, int, json, json_opt, members, members_columns, small, uint, uuid};
-use super::fault::Outcome;
+use super::codec::{Word, from_json, int, json, json_opt, members, members_columns, small, text, uint, uuid};
+use super::fault::{Fault, Outcome};
 use super::streams::StreamRow;
 
 /// The columns that [`delivery`] reads.
 pub(super) const DELIVERY: &str =
     "id, trigger, status, first_seq, last_seq, members, window_start, tally, parent, probe, accounted,
-    created_at, attempts, due_at, awaiting, settled_at, delivered, rejected, cause, job, outage";
+    created_at, attempts, due_at, awaiting, settled_at, delivered, rejected, cause, job, outage, root";
 
 /// The delivery that took a sequence from the cursor or from a backlog range, if any did: its span is the only one that may hold it.
 pub(super) const ROOT: &str =
     "INDEXED BY delivery_root WHERE stream = ?1 AND root = 1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1";
 /// Pending deliveries but for tests, oldest first.
-pub(super) const PENDING: &str =
-    "INDEXED BY delivery_exception WHERE stream = ?1 AND status <> 1 AND status = 0 AND trigger <> 1 ORDER BY id";
+pub(super) const PENDING: &str = "INDEXED BY delivery_exception WHERE stream = ?1 AND status <> 1 AND status = 0 AND (trigger <> 1 OR accounted = 1) ORDER BY id";
 
 /// Longest excerpt of an answer that is kept.
 const EXCERPT_BYTES: usize = 4096;
@@ -128,42 +129,74 @@ pub(super) fn deliveries(
     statement.query_and_then(&all[..], |row| delivery(row, stream))?.collect()
 }
 
-/// The pending deliveries of a stream but for tests, oldest first.
+/// The pending deliveries of a stream but for tests, oldest first. Those whose members cannot be read are left out until they are set right, or aside.
 pub(super) fn pending(conn: &Connection, stream: &StreamRow) -> Outcome<Vec<Delivery>> {
-    deliveries(conn, stream, PENDING, &[])
+    let mut pending = all_pending(conn, stream)?;
+    pending.retain(|delivery| !delivery.members.is_empty());
+    Ok(pending)
 }
 
-/// A delivery from the columns in [`DELIVERY`].
+/// The same with those whose members cannot be read: they have none.
+pub(super) fn all_pending(conn: &Connection, stream: &StreamRow) -> Outcome<Vec<Delivery>> {
+    let mut pending = deliveries(conn, stream, PENDING, &[])?;
+    for delivery in &mut pending {
+        delivery.status = Status::Pending;
+    }
+    Ok(pending)
+}
+
+/// A delivery from the columns in [`DELIVERY`]. What of it cannot be read is left out: a cause that is gone stops nobody.
 pub(super) fn delivery(row: &Row<'_>, stream: &StreamRow) -> Outcome<Delivery> {
     let time = |index: usize| row.get::<_, Option<i64>>(index).map(|t| t.map(Timestamp));
-    let (start, tally): (Option<i64>, Option<String>) = (row.get(6)?, row.get(7)?);
-    let window = match (start, tally) {
-        (Some(start), Some(tally)) => Some(Window { start: Timestamp(start), tally: from_json(&tally)? }),
-        _ => None,
-    };
+    let (start, tally) = (time(6)?, text_opt(row, 7)?);
+    let window = start
+        .zip(tally.as_deref())
+        .map(|(start, tally)| from_json(tally).map(|tally| Window { start, tally }).map_err(|_: Fault| ()));
     let runs: Option<Vec<u8>> = row.get(5)?;
+    // What came off the log is accounted for.
+    let accounted = row.get(10)? || row.get(21)?;
+    let (first, last): (Option<i64>, Option<i64>) = (row.get(3)?, row.get(4)?);
+    // What is accounted for lies before the cursor, and what is sent beside it is no longer than what is read at once.
+    let is_there = if accounted { last <= Some(int(stream.cursor.0)) } else { true };
+    let members = members(first, last, runs.as_deref()).ok().filter(|_| is_there && window != Some(Err(())));
     Ok(Delivery {
         id: DeliveryId(uuid(row.get(0)?)),
         org: stream.org,
         stream: stream.id,
-        trigger: Trigger::from_number(row.get(1)?)?,
-        members: members(row.get(3)?, row.get(4)?, runs.as_deref())?,
-        window,
+        trigger: match Trigger::from_number(row.get(1)?) {
+            Ok(trigger) if trigger != Trigger::Test || !accounted => trigger,
+            _ => Trigger::Live,
+        },
+        members: members.unwrap_or_default(),
+        window: window.and_then(Result::ok),
         parent: row.get::<_, Option<[u8; 16]>>(8)?.map(|id| DeliveryId(uuid(id))),
         job: row.get::<_, Option<[u8; 16]>>(19)?.map(|id| JobId(uuid(id))),
         probe: row.get(9)?,
-        accounted: row.get(10)?,
+        accounted,
         created_at: Timestamp(row.get(11)?),
         attempts: small(row.get(12)?),
-        status: Status::from_number(row.get(2)?)?,
+        // One that never came to its end is pending.
+        status: match (time(15)?, Status::from_number(row.get(2)?)) {
+            (Some(_), status) => status.unwrap_or(Status::Failed),
+            (None, _) => Status::Pending,
+        },
         due_at: time(13)?,
-        awaiting: from_json_opt(row.get(14)?)?,
+        awaiting: json_of(row, 14)?,
         settled_at: time(15)?,
         delivered: uint(row.get(16)?),
         rejected: uint(row.get(17)?),
-        cause: from_json_opt(row.get(18)?)?,
-        outage: from_json_opt(row.get(20)?)?,
+        cause: json_of(row, 18)?,
+        outage: json_of(row, 20)?,
     })
+}
+
+/// A value that may be absent, and is where it cannot be read.
+fn json_of<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>> {
+    Ok(text_opt(row, index)?.and_then(|text| from_json(&text).ok()))
+}
+
+fn text_opt(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
+    if row.get_ref(index)? == rusqlite::types::ValueRef::Null { Ok(None) } else { text(row, index).map(Some) }
 }
 
 /// Records an attempt.
@@ -206,10 +239,10 @@ pub(super) fn attempts(conn: &Connection, stream: i64, id: DeliveryId) -> Outcom
                 at: Timestamp(row.get(1)?),
                 duration_ms: uint(row.get(2)?),
                 http_status: row.get(3)?,
-                excerpt: row.get(4)?,
-                cause: from_json_opt(row.get(5)?)?,
-                request: from_json_opt(row.get(6)?)?,
-                response_headers: from_json_opt(row.get(7)?)?,
+                excerpt: text_opt(row, 4)?,
+                cause: json_of(row, 5)?,
+                request: json_of(row, 6)?,
+                response_headers: json_of(row, 7)?,
             })
         })?
         .collect()
@@ -324,17 +357,18 @@ pub(super) fn set_parked(
 }
 
 fn parked(row: &Row<'_>) -> Outcome<ParkedRow> {
-    let cause: String = row.get(3)?;
+    let unread = || Cause::new("unreadable", "Why it is parked cannot be read any more.");
     Ok(ParkedRow {
         parked: Parked {
             seq: Seq(uint(row.get(0)?)),
             events: uint(row.get(1)?),
-            kind: ParkKind::from_number(row.get(2)?)?,
-            cause: from_json(&cause)?,
+            kind: ParkKind::from_number(row.get(2)?).unwrap_or(ParkKind::Failed),
+            cause: json_of(row, 3)?.unwrap_or_else(unread),
             delivery: DeliveryId(uuid(row.get(4)?)),
             since: Timestamp(row.get(5)?),
         },
-        state: ParkState::from_number(row.get(6)?)?,
+        // What is sent again is not lost.
+        state: ParkState::from_number(row.get(6)?).unwrap_or(ParkState::Waiting),
         link: row.get::<_, Option<[u8; 16]>>(7)?.map(|id| DeliveryId(uuid(id))),
     })
 }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
+use toktra_siem_core::connector::Connector;
 use toktra_siem_core::ids::{ConnectorId, OrgId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::outage::{self, Outage};
 use toktra_siem_core::time::Timestamp;
@@ -10,7 +11,8 @@ use toktra_siem_store::deliveries::{Lease, StreamRecord};
 use toktra_siem_store::error::StoreError;
 use toktra_siem_store::rules::stream::{Found, check_lease};
 
-use super::codec::{Word, from_json, int, json, uint, uuid};
+use super::codec::{Word, from_json, int, json, text, uint, uuid};
+use super::connectors;
 use super::fault::{Fault, Outcome};
 use super::outages;
 
@@ -54,23 +56,33 @@ const COLUMNS: &str = "s.num, s.connector, s.kind, o.id, s.org, s.epoch, s.remov
     s.outages, s.damaged";
 
 /// Behind [`COLUMNS`], where the connector is asked for too.
-const CONNECTOR_RECORD: usize = 24;
+const CONNECTOR: usize = 24;
 
 impl StreamRow {
     /// As callers see it; `head` is the org's, as of the same state.
-    pub(super) fn record(&self, head: Seq) -> Outcome<StreamRecord> {
-        Ok(StreamRecord {
+    pub(super) fn record(&self, head: Seq) -> StreamRecord {
+        StreamRecord {
             id: self.id,
             org: self.org,
             starts_after: self.starts_after,
             cursor: self.cursor,
             last_window: self.last_window,
-            breaker: from_json(&self.breaker)?,
-            outages: from_json(&self.outages)?,
+            breaker: self.breaker(),
+            outages: self.outages(),
             counts: self.counts,
             head,
             last_success: self.last_success,
-        })
+        }
+    }
+
+    /// Whether it is stopped. Where that cannot be read it is not, and the next request tells.
+    pub(super) fn breaker(&self) -> Breaker {
+        from_json(&self.breaker).unwrap_or_default()
+    }
+
+    /// What has to be told of it; nothing where that cannot be read. An outage that goes on is known by the breaker.
+    pub(super) fn outages(&self) -> Vec<Outage> {
+        from_json(&self.outages).unwrap_or_default()
     }
 
     /// What the rules ask for.
@@ -81,8 +93,7 @@ impl StreamRow {
     /// The breaker says `after` from now on, and what has to be told of it follows. `active`: whether the stream sends, with its breaker
     /// closed.
     pub(super) fn switch(&mut self, conn: &Connection, after: &Breaker, active: bool, now: Timestamp) -> Outcome<()> {
-        let before: Breaker = from_json(&self.breaker)?;
-        let mut outages: Vec<Outage> = from_json(&self.outages)?;
+        let (before, mut outages) = (self.breaker(), self.outages());
         if after.is_closed() {
             outages::end(conn, self, &outages, now)?;
         }
@@ -173,14 +184,15 @@ pub(super) fn of_connector(conn: &Connection, connector: ConnectorId) -> Outcome
     statement.query_and_then([connector.0.as_bytes()], row)?.collect()
 }
 
-/// The streams of all present connectors, by id, each with its connector as it is stored.
-pub(super) fn all(conn: &Connection) -> Outcome<Vec<(StreamRow, String)>> {
+/// The streams of all present connectors, by id, each with its connector.
+pub(super) fn all(conn: &Connection) -> Outcome<Vec<(StreamRow, Connector)>> {
     let sql = format!(
-        "SELECT {COLUMNS}, c.record FROM stream s JOIN org o ON o.num = s.org JOIN connector c ON c.id = s.connector
-          WHERE s.removed = 0 ORDER BY s.connector, s.kind"
+        "SELECT {COLUMNS}, {} FROM stream s JOIN org o ON o.num = s.org JOIN connector c ON c.id = s.connector
+          WHERE s.removed = 0 ORDER BY s.connector, s.kind",
+        connectors::COLUMNS
     );
     let mut statement = conn.prepare_cached(&sql)?;
-    statement.query_and_then([], |r| Ok((row(r)?, r.get(CONNECTOR_RECORD)?)))?.collect()
+    statement.query_and_then([], |r| Ok((row(r)?, connectors::read(conn, r, CONNECTOR)?)))?.collect()
 }
 
 /// Makes a stream that starts after `head`. Where there was one with this id before, its leases stay behind: they must not fit this one.
@@ -226,7 +238,7 @@ fn row(row: &Row<'_>) -> Outcome<StreamRow> {
         starts_after: seq(7)?,
         cursor: seq(8)?,
         last_window: time(9)?,
-        breaker: row.get(10)?,
+        breaker: text(row, 10)?,
         last_success: time(11)?,
         counts: Counts {
             delivered: row.get(12)?,
@@ -240,7 +252,7 @@ fn row(row: &Row<'_>) -> Outcome<StreamRow> {
             filtered: row.get(19)?,
         },
         archived_to: seq(20)?,
-        archived: row.get(21)?,
-        outages: row.get(22)?,
+        archived: text(row, 21)?,
+        outages: text(row, 22)?,
     })
 }

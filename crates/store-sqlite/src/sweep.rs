@@ -113,14 +113,18 @@ pub(super) fn purge_org(engine: &mut Engine, _: Retention, done: &mut Expired) -
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (number, payload) in partitions {
+        engine.looks_into(number);
+        if engine.is_damaged(number) {
+            continue;
+        }
         if payload {
-            let (gone, _) = batch::delete_rows(conn, number, Table::Bodies, keys_of(org), ROWS)?;
+            let (gone, _) = batch::delete_rows(&engine.conn, number, Table::Bodies, keys_of(org), ROWS)?;
             done.payloads += gone;
             if gone > 0 {
                 return Ok(Turn::More);
             }
         }
-        let (gone, _) = batch::delete_rows(conn, number, Table::Heads, keys_of(org), ROWS)?;
+        let (gone, _) = batch::delete_rows(&engine.conn, number, Table::Heads, keys_of(org), ROWS)?;
         done.records += gone;
         if gone > 0 {
             return Ok(Turn::More);

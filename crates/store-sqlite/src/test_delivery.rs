@@ -11,7 +11,7 @@ use toktra_siem_store::error::StoreError;
 use toktra_siem_store::test_delivery;
 
 use super::audit::write as write_audit;
-use super::codec::{Word, from_json, json, uuid};
+use super::codec::{Word, json, uuid};
 use super::deliveries::set_apart;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
@@ -72,7 +72,7 @@ pub(super) fn settle(engine: &mut Engine, settlement: &TestSettlement) -> Outcom
         return Ok(false);
     }
     stream.last_success = stream.last_success.max(delivery.settled_at);
-    let was_open = !from_json::<Breaker>(&stream.breaker)?.is_closed();
+    let was_open = !stream.breaker().is_closed();
     if was_open {
         let connector = connectors::record(conn, stream.org_num, stream.id.connector)?.connector;
         let sends = connector.active && connector.settings.sends(stream.id.kind);
@@ -91,7 +91,7 @@ pub(super) fn interrupt(engine: &mut Engine, living: Option<NodeId>) -> Outcome<
         .conn
         .prepare_cached(
             "UPDATE delivery INDEXED BY delivery_exception SET status = ?1, settled_at = ?2, due_at = NULL, awaiting = NULL, cause = ?3
-             WHERE stream IN (SELECT num FROM stream) AND status <> 1 AND status = 0 AND trigger = ?4
+             WHERE stream IN (SELECT num FROM stream) AND status <> 1 AND status = 0 AND trigger = ?4 AND accounted = 0
                AND NOT EXISTS (SELECT 1 FROM test_event t WHERE t.stream = delivery.stream AND t.delivery = delivery.id AND t.node = ?5)",
         )?
         .execute(params![

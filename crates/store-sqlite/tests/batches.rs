@@ -7,12 +7,14 @@ use std::time::Duration;
 use rusqlite::Connection;
 use toktra_siem_core::event::{NewEvent, StoredEvent};
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::conformance::{Fixture, World};
-use toktra_siem_store::{Appended, EventLog as _, ReadLimit};
+use toktra_siem_store::{Appended, DeliveryStore as _, EventLog as _, ReadLimit, Retention};
 use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
 
 /// Only a thread that does not pack takes longer.
 const PATIENCE: Duration = Duration::from_mins(2);
+const DAY: i64 = 24 * 3_600_000;
 const ALL: ReadLimit = ReadLimit { events: usize::MAX >> 1, bytes: usize::MAX };
 
 async fn world(dir: &Path, partition_rows: u64) -> World {
@@ -150,4 +152,56 @@ async fn a_damaged_head_costs_its_events_and_no_sequence_is_given_again() {
     let whole = store.read(org, Seq(0), ALL).await.expect("the others");
     assert_eq!(whole.iter().map(|event| event.event_id).collect::<Vec<_>>(), ids[..5]);
     store.close().await.expect("a clean end");
+}
+
+/// Makes a page unreadable that holds a part of the table, in a file that nobody has open.
+fn tear(dir: &Path, table: &str, column: &str) {
+    const PAGE: usize = 8192;
+    let middle = format!("SELECT {column} FROM {table} ORDER BY key LIMIT 1 OFFSET (SELECT count(*) / 2 FROM {table})");
+    // Nothing of what was there before is left in the file.
+    look(dir).execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").expect("a tidy file");
+    let bytes: Vec<u8> = look(dir).query_row(&middle, [], |row| row.get(0)).expect("a row");
+    let path = dir.join("toktra.db");
+    let mut file = std::fs::read(&path).expect("the file");
+    let at = file.windows(bytes.len().min(64)).position(|window| window == &bytes[..window.len()]).expect("its page");
+    let page = at / PAGE * PAGE;
+    file[page..page + 16].fill(0xff);
+    std::fs::write(&path, file).expect("a torn page");
+}
+
+/// A damaged partition is passed by when its time has come, and the others expire.
+#[tokio::test]
+async fn a_damaged_partition_keeps_no_other_from_expiring() {
+    for (table, column) in [("body_1", "body"), ("head_1", "head")] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (org, stream, now, event) = {
+            let world = world(dir.path(), 100).await;
+            let stream = world.stream().await;
+            for _ in 0..300 {
+                world.append(1).await;
+            }
+            packed(dir.path(), 1).await;
+            packed(dir.path(), 2).await;
+            (world.org, stream, world.now(), world.event())
+        };
+        tear(dir.path(), table, column);
+        let later = Timestamp(now.0 + 60 * DAY);
+        let clock = Arc::new(move || later);
+        let options = SqliteOptions { clock, partition_rows: 100, ring_bytes: 0, ..SqliteOptions::default() };
+        let store = Sqlite::open(dir.path(), options).expect("a start");
+        let before = Timestamp(later.0 - DAY);
+        let old = Retention { payloads_before: before, history_before: before };
+        for _ in 0..20 {
+            store.expire(old).await.expect("retention goes on");
+        }
+        let left: i64 =
+            look(dir.path()).query_row("SELECT count(*) FROM partition", [], |row| row.get(0)).expect("a count");
+        assert_eq!(left, 0, "{table}");
+        let record = store.stream(stream).await.expect("the stream");
+        assert_eq!((record.cursor, record.counts.total()), (Seq(300), 300), "{table}: {record:?}");
+        assert_eq!(store.recount(stream).await.expect("a recount"), record.counts, "{table}");
+        // What comes now is in a partition of its own.
+        assert_eq!(store.append(vec![NewEvent { org, ..event }]).await.expect("room"), [Appended::Accepted(Seq(301))]);
+        store.close().await.expect("a clean end");
+    }
 }

@@ -22,6 +22,8 @@ const ORG: OrgId = OrgId(Uuid::from_u128(1));
 const DIR: &str = "TOKTRA_TEST_DISK";
 /// While this file is beside it, syncing the database file fails with `EIO`.
 const BROKEN: &str = "broken";
+/// As the first, but once: a second sync of what the first one lost "succeeds".
+const ONCE: &str = "once";
 /// While this one is, writing it fails with `ENOSPC`.
 const FULL: &str = "full";
 
@@ -45,13 +47,23 @@ static int is(int fd, const char *what) {
     return access(path, F_OK) == 0;
 }
 
+static int once(int fd) {
+    char link[64], path[4096];
+    if (!is(fd, "once")) return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 16);
+    path[length] = 0;
+    strcpy(strrchr(path, '/') + 1, "once");
+    return unlink(path) == 0;
+}
+
 int fdatasync(int fd) {
-    if (is(fd, "broken")) { errno = EIO; return -1; }
+    if (is(fd, "broken") || once(fd)) { errno = EIO; return -1; }
     return syscall(SYS_fdatasync, fd);
 }
 
 int fsync(int fd) {
-    if (is(fd, "broken")) { errno = EIO; return -1; }
+    if (is(fd, "broken") || once(fd)) { errno = EIO; return -1; }
     return syscall(SYS_fsync, fd);
 }
 
@@ -166,5 +178,41 @@ async fn a_database_file_that_cannot_grow_is_tried_again() {
             break;
         }
     }
+    store.close().await.expect("closed");
+}
+
+/// At the end as well: what could not be synced is not tried again, and the log stays for the next start.
+#[tokio::test]
+async fn a_sync_that_fails_at_the_end_is_not_tried_again() {
+    let Some(dir) = in_a_child("a_sync_that_fails_at_the_end_is_not_tried_again") else { return };
+    let store = opened(&dir).await;
+    assert_eq!(append_until_refused(&store, 0, 5).await.0, 5);
+    std::fs::write(dir.join(ONCE), "").expect("a disk that fails once");
+    store.close().await.expect("closed");
+    drop(store);
+    assert!(!dir.join(ONCE).exists(), "it failed");
+    let log = std::fs::metadata(dir.join("toktra.db-wal")).expect("the log is left");
+    assert!(log.len() > 500_000, "{}", log.len());
+    let store = Sqlite::open(&dir, SqliteOptions::default()).expect("what the log has");
+    assert_eq!(*store.head(ORG).await.expect("a head").borrow(), Seq(5));
+    store.close().await.expect("closed");
+    assert!(!dir.join("toktra.db-wal").exists(), "after a clean end there is none");
+}
+
+/// And while an older database is brought to the newest layout: the start is refused, and the next one goes on.
+#[tokio::test]
+async fn a_sync_that_fails_while_a_layout_is_brought_along_refuses_the_start() {
+    let Some(dir) = in_a_child("a_sync_that_fails_while_a_layout_is_brought_along_refuses_the_start") else { return };
+    let mut file = Vec::new();
+    let old = include_bytes!("../../../fixtures/database/layout-2.db.gz");
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&old[..]), &mut file).expect("the old database");
+    std::fs::write(dir.join("toktra.db"), file).expect("the old database");
+    std::fs::write(dir.join(ONCE), "").expect("a disk that fails once");
+    let refused = Sqlite::open(&dir, SqliteOptions::default());
+    assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
+    assert!(std::fs::metadata(dir.join("toktra.db-wal")).expect("the log is left").len() > 0);
+    let store = Sqlite::open(&dir, SqliteOptions::default()).expect("the next start");
+    let org = store.all_connectors().await.expect("its connector")[0].connector.org;
+    assert_eq!(*store.head(org).await.expect("a head").borrow(), Seq(3));
     store.close().await.expect("closed");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _};
 use toktra_siem_core::ids::{OrgId, Seq};
-use toktra_siem_store::batch::{self, read_body, read_head};
+use toktra_siem_store::batch::{self, Payload, read_body, read_head};
 use toktra_siem_store::conformance::Fixture;
 use toktra_siem_store::{AtRest as _, Backend, Broken, Clock, Cluster};
 use toktra_siem_store_sqlite::{Directory, Sqlite, SqliteOptions};
@@ -60,23 +60,28 @@ fn damage(path: &Path, org: OrgId, seq: Seq, broken: Broken) {
         file.query_row("SELECT num FROM org WHERE id = ?1", [org.0.as_bytes()], |row| row.get(0)).expect("the org");
     let key = (org << 40) | i64::try_from(seq.0).expect("a sequence");
     let changed = numbers.into_iter().filter(|number| match broken {
-        Broken::Payload => flip(&file, *number, key),
+        Broken::Payload => change(&file, *number, key, |payload| {
+            if let Some(payload) = payload {
+                let mut flipped = payload.bytes.to_vec();
+                flipped[0] ^= 1;
+                payload.bytes = flipped.into();
+            }
+        }),
+        Broken::Gone => change(&file, *number, key, |payload| *payload = None),
         Broken::Whole => break_head(&file, *number, key),
     });
     assert_eq!(changed.count(), 1, "{seq} is in no partition");
 }
 
-/// Changes a byte of a payload; its checksum stays what it was. Whether the partition has it.
-fn flip(file: &Connection, number: i64, key: i64) -> bool {
+/// Changes a payload; its checksum stays what it was. Whether the partition has it.
+fn change(file: &Connection, number: i64, key: i64, change: impl FnOnce(&mut Option<Payload>)) -> bool {
     let Some((place, body)) = run_with(file, &format!("body_{number}"), "body", key) else { return false };
     let mut payloads = read_body(&body).expect("a whole body");
-    let payload = payloads[usize::try_from(key - place).expect("a place")].as_mut().expect("a payload");
-    let mut flipped = payload.bytes.to_vec();
-    flipped[0] ^= 1;
-    payload.bytes = flipped.into();
+    change(&mut payloads[usize::try_from(key - place).expect("a place")]);
+    let present = i64::try_from(payloads.iter().flatten().count()).expect("a count");
     let body = batch::body(payloads.iter().map(|p| p.as_ref().map(|p| (p.crc, &p.bytes[..]))));
-    let sql = format!("UPDATE body_{number} SET body = ?2 WHERE key = ?1");
-    file.execute(&sql, (place, body)).expect("a change") == 1
+    let sql = format!("UPDATE body_{number} SET present = ?2, body = ?3 WHERE key = ?1");
+    file.execute(&sql, (place, present, body)).expect("a change") == 1
 }
 
 /// Gives each event of a run a head of its own, and damages that of one. Whether the partition has it.

@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 use serde_json::Value;
 use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT};
+use toktra_siem_core::connector::Settings;
 use toktra_siem_core::fault::FieldFault;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::PlatformId;
@@ -40,18 +41,32 @@ pub(super) fn read(registry: &Registry, mut object: Object) -> Result<Patch> {
     Ok(patch)
 }
 
+/// Whether the platform has the streams of the connector, which stay.
+fn fits(app: &App, settings: &Settings) -> bool {
+    let descriptor = app.parts.registry.descriptor(settings.platform);
+    descriptor.is_none_or(|descriptor| settings.streams().iter().all(|kind| descriptor.streams.contains(kind)))
+}
+
 impl Patch {
     /// The connector as it is to become.
     pub(super) fn apply(&self, app: &App, record: &ConnectorRecord) -> Result<Ready> {
         let mut connector = record.connector.clone();
         let mut secrets = Secrets::of(record);
         let mut faults = Vec::new();
-        if self.platform.is_some_and(|platform| platform != connector.settings.platform) {
+        let unreadable = connector.settings.is_unreadable();
+        if let Some(platform) = self.platform.filter(|_| unreadable) {
+            connector.settings.platform = platform;
+        }
+        if unreadable && self.config.is_some() && !fits(app, &connector.settings) {
+            let message =
+                "platform: cannot be changed to one with other streams; delete this connector and make another";
+            faults.push(FieldFault::new("/platform", message));
+        } else if self.platform.is_some_and(|platform| platform != connector.settings.platform) {
             let message = "platform: cannot be changed; make another connector";
             faults.push(FieldFault::new("/platform", message));
         } else if let Some(patch) = &self.config {
             let stored: Vec<&str> = record.secrets.iter().map(|sealed| sealed.field.as_str()).collect();
-            match app.parts.registry.parse_patch(&connector.settings, &stored, patch) {
+            match app.parts.registry.parse_patch(&connector.settings.to_be_changed(), &stored, patch) {
                 Ok((settings, changes)) => {
                     connector.settings = settings;
                     secrets.change(app, &connector, &changes);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use toktra_siem_store::cluster::BEAT;
+
 use super::*;
 
 /// Points by (tags, time); panics where one is written twice with another value.
@@ -97,13 +99,19 @@ async fn without_send_metrics_events_pass_by_as_filtered() {
 /// windows had gone or not.
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_was_ahead_holds_no_window_up() {
-    for wrong_for in [0, 1, 45] {
+    for wrong_for in [0, 45] {
         let mut bench = datadog().await;
         bench.send(2).await;
         bench.pass(Duration::from_secs(30)).await;
         bench.ahead.store(86_400, Ordering::SeqCst);
         bench.send(3).await;
-        bench.pass(Duration::from_secs(wrong_for)).await;
+        if wrong_for > 0 {
+            // The store counts the silence of nodes by this clock as well: this one joins anew.
+            bench.pass(BEAT * 2).await;
+            bench.stop().await;
+            bench.start(DATADOG);
+            bench.pass(Duration::from_secs(wrong_for)).await;
+        }
         bench.ahead.store(0, Ordering::SeqCst);
         for _ in 0..3 {
             bench.send(4).await;

@@ -81,7 +81,7 @@ async fn one_flipped_bit_costs_one_event_and_everybody_is_told() {
             "{health}"
         );
     }
-    let told = world.log().matches("does not match its checksum any more").count();
+    let told = world.log().matches("does not match its checksum any more, or is gone").count();
     assert_eq!(told, 3, "{}", world.log());
     let metrics = world.get("/metrics").await.text();
     let counted = |line: &&str| line.starts_with("toktra_siem_stream_damaged_events_total{") && line.ends_with(" 3");
@@ -94,7 +94,7 @@ async fn one_flipped_bit_costs_one_event_and_everybody_is_told() {
     world.post_some(1).await;
     first.accounted(&[("accepted", 10), ("delivered", 7), ("damaged", 3)]).await;
     assert_eq!(first.stands().await["state"], "degraded");
-    assert!(!world.log().contains("does not match its checksum any more"), "{}", world.log());
+    assert!(!world.log().contains("does not match its checksum any more, or is gone"), "{}", world.log());
     world.stop().await;
 }
 
@@ -148,7 +148,59 @@ async fn a_store_that_cannot_be_read_shows_in_health() {
     command(&["repair"], &[("TOKTRA_SIEM_DATA_DIR", dir.as_str())], b"").await.ends(3);
     world.again().await;
     world.post_some(1).await;
-    connector.until_stands("healthy").await;
-    connector.arrived().await;
+    connector.accounted(&[("accepted", 4), ("delivered", 1), ("damaged", 3)]).await;
+    world.stop().await;
+}
+
+/// Flips a bit of the settings of the connector with this name, in the file of a server that was stopped.
+fn flip_settings(dir: &Path, name: &str) {
+    let path = dir.join("toktra.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let needle = format!("\"name\":\"{name}\",\"settings\":").into_bytes();
+    let places: Vec<usize> = (0..bytes.len() - needle.len()).filter(|at| bytes[*at..].starts_with(&needle)).collect();
+    assert!(!places.is_empty(), "{name} is not in the file");
+    for at in places {
+        bytes[at + needle.len() - 1] ^= 1;
+    }
+    std::fs::write(&path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_read_hold_their_connector_alone_until_it_is_saved_again() {
+    let (mut world, splunk, datadog) = (World::start().await, splunk().await, datadog().await);
+    let broken = world.connect_with(&splunk, json!({ "name": "Broken" })).await;
+    let doomed = world.connect_with(&splunk, json!({ "name": "Doomed" })).await;
+    let whole = world.connect(&datadog).await;
+    world.stop().await;
+    flip_settings(&world.data_dir(), "Broken");
+    flip_settings(&world.data_dir(), "Doomed");
+    world.again().await;
+    let ids = world.post_some(3).await;
+    whole.arrived().await;
+    let health = broken.until_stands("misconfigured").await;
+    let cause = &health["streams"][0]["last_error"]["cause"];
+    assert_eq!(cause["code"], "connector_unusable", "{health}");
+    assert!(
+        cause["message"].as_str().unwrap().contains("Save it again with all of its settings, or delete it"),
+        "{health}"
+    );
+    let told = world.log().matches("what is stored of this connector cannot be read any more").count();
+    assert_eq!(told, 2, "once for each: {}", world.log());
+    assert_eq!(world.read("/v1/siem/connectors").await["items"].as_array().unwrap().len(), 3);
+    assert!(world.get("/metrics").await.text().contains("toktra_siem_stream"));
+
+    world.person("ada@company.example", "admin").await;
+    let tab = Tab::at(world.base());
+    tab.log_in("ada@company.example").await;
+    let place = format!("/integrations/siem/{}", broken.id);
+    assert!(tab.get(&place).await.expect_status(200).text().contains("cannot be read any more"));
+    tab.get(&format!("{place}/settings")).await.expect_status(200);
+    tab.get(&format!("{place}/edit")).await.expect_status(200);
+    broken.patch(json!({ "platform": "splunk", "config": splunk.config() })).await;
+    broken.arrived().await;
+    assert_each_once(&splunk, &ids);
+    assert_eq!(broken.stands().await["state"], "healthy");
+    world.delete(&doomed.path("")).await;
+    assert_eq!(world.read("/v1/siem/connectors").await["items"].as_array().unwrap().len(), 2);
     world.stop().await;
 }

@@ -58,7 +58,7 @@ fn told(repaired: &Repaired) -> String {
     ];
     if !repaired.lost.is_empty() {
         lines.push(format!(
-            "{} events were lost. If they were still to be delivered, they are counted as expired:",
+            "{} events were lost. If they were still to be delivered, they are counted as damaged:",
             repaired.lost.len()
         ));
         lines.extend(repaired.lost.iter().take(LISTED).map(lost));

@@ -1,5 +1,6 @@
 //! A bucket as a row: the prints of its ids in order, and beside them the keys of the events. Both levels of the index are made of these.
 
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::fault::Outcome;
@@ -94,9 +95,18 @@ fn print_bytes(print: Print) -> [u8; PRINT] {
 /// The keys of the events whose id has this print: none for nearly every new id.
 pub(super) fn candidates(conn: &Connection, level: Level, place: i64, print: Print) -> Outcome<Vec<i64>> {
     let mut statement = conn.prepare_cached(level.select())?;
-    let found =
-        statement.query_row([place], |row| Ok(among(row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?, print)));
+    let found = statement.query_row([place], |row| {
+        let (prints, keys) = columns(row)?;
+        Ok(among(prints, keys, print))
+    });
     Ok(found.optional()?.unwrap_or_default())
+}
+
+/// The prints and keys of a row, which are as many.
+fn columns<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<(&'a [u8], &'a [u8])> {
+    let (prints, keys) = (row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?);
+    let whole = prints.len().is_multiple_of(PRINT) && prints.len() / PRINT * KEY == keys.len();
+    if whole { Ok((prints, keys)) } else { Err(rusqlite::Error::InvalidColumnType(1, "keys".to_owned(), Type::Blob)) }
 }
 
 fn among(prints: &[u8], keys: &[u8], print: Print) -> Vec<i64> {
@@ -118,8 +128,8 @@ pub(super) fn collect(
     let mut statement = conn.prepare_cached(level.select_between())?;
     let mut rows = statement.query(params![places.0, places.1])?;
     while let Some(row) = rows.next()? {
-        let prints = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?.as_chunks::<PRINT>().0.iter();
-        let keys = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?.as_chunks::<KEY>().0.iter();
+        let (prints, keys) = columns(row)?;
+        let (prints, keys) = (prints.as_chunks::<PRINT>().0.iter(), keys.as_chunks::<KEY>().0.iter());
         let all = prints.zip(keys).map(|(print, key)| {
             let mut bytes = [0; 8];
             bytes[8 - PRINT..].copy_from_slice(print);

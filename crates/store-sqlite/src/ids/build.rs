@@ -97,12 +97,13 @@ impl Engine {
     }
 }
 
-/// Removes a piece of the ids of a partition whose records are gone; whether that was all.
-pub(in super::super) fn remove(conn: &Connection, number: i64) -> Outcome<bool> {
+/// Removes a piece of the ids of a partition whose records are gone; whether that was all. What of a `damaged` partition is there stays, and nobody
+/// asks for it any more.
+pub(in super::super) fn remove(conn: &Connection, number: i64, damaged: bool) -> Outcome<bool> {
     let sql = "DELETE FROM ids_part WHERE place IN
              (SELECT place FROM ids_part WHERE place >= ?1 AND place < ?2 ORDER BY place LIMIT ?3)";
     let (from, to) = (place(number, 0), place(number + 1, 0));
-    if conn.prepare_cached(sql)?.execute(params![from, to, len(ROWS)])? == ROWS {
+    if !damaged && conn.prepare_cached(sql)?.execute(params![from, to, len(ROWS)])? == ROWS {
         return Ok(false);
     }
     conn.prepare_cached("DELETE FROM ids_of WHERE partition = ?1")?.execute([number])?;

@@ -15,13 +15,15 @@ use super::super::writer::Writer;
 use super::super::{pack, tally};
 use super::build::Build;
 use super::merge::Merge;
-use super::{IdSizes, Own, OwnIds, level};
+use super::{IdSizes, Own, OwnIds, Place, level, mend};
 
 const CONTEXT: &str = "keeping the index of event ids";
 
 /// What is to be done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Task {
+    /// A bucket cannot be read.
+    Mend(Place),
     /// The ids of a partition are not on disk by hash.
     Build(i64),
     /// A merge is under way.
@@ -82,6 +84,7 @@ impl Keeper {
         }
         let Some(task) = self.writer.call_blocking(CONTEXT, Engine::next_task)? else { return Ok(false) };
         match task {
+            Task::Mend(place) => self.mend(place)?,
             Task::Build(number) => self.read(number)?,
             Task::Merge => self.merge()?,
             Task::Drop(number) => self.writer.call_blocking(CONTEXT, move |engine| engine.drop_filter(number))?,
@@ -109,6 +112,11 @@ impl Keeper {
             }
         }
         Ok(())
+    }
+
+    fn mend(&mut self, place: Place) -> Result<()> {
+        let mended = mend::mend(self.conn()?, place).map_err(|fault| fault.into_error(CONTEXT))?;
+        self.writer.call_blocking(CONTEXT, move |engine| engine.mended(place, mended))
     }
 
     fn pack(&mut self, number: i64) -> Result<()> {
@@ -147,7 +155,14 @@ impl Keeper {
         let Some(mut merge) = merge else { return Ok(()) };
         let piece = merge.piece(self.conn()?, sizes).map_err(failed)?;
         let next = piece.next();
-        self.writer.call_blocking(CONTEXT, move |engine| engine.add_merged(&piece))?;
+        match self.writer.call_blocking(CONTEXT, move |engine| engine.add_merged(&piece)) {
+            // The piece is made again, and takes nothing away.
+            Err(StoreError::Damaged(_)) if merge.keeps() => {
+                self.merging = Some(merge);
+                return Ok(());
+            }
+            written => written?,
+        }
         self.merging = merge.went_to(next).then_some(merge);
         Ok(())
     }
@@ -186,6 +201,9 @@ impl Engine {
 
     fn look_for_task(&mut self) -> Outcome<Option<Task>> {
         let known = &self.partitions.ids;
+        if let Some(place) = known.next_to_mend() {
+            return Ok(Some(Task::Mend(place)));
+        }
         let readable = |number: &i64| !known.unreadable.contains(number);
         if let Some(number) = self.partitions.unindexed().find(readable) {
             return Ok(Some(Task::Build(number)));

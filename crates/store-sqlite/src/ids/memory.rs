@@ -11,8 +11,8 @@ use super::super::append::Pending;
 use super::super::codec::key_org;
 use super::super::engine::SharedIds;
 use super::super::fault::Outcome;
-use super::super::read::id_of;
 use super::hash::Hash;
+use super::{Known, there};
 
 /// Hashes of ids with the key of the event that has it. Two ids with one hash are told apart by reading the record.
 #[derive(Debug, Default)]
@@ -42,23 +42,24 @@ impl IdMap {
     }
 }
 
-/// Looks up an id in the map of one partition; the key of the event that has it. `pending` has the events that are not written yet.
+/// Looks up an id in the map of one partition; the key of the event that has it. `pending` has the events that are not written yet,
+/// and `known` what the writer knows of damage.
 pub(in super::super) fn among(
     conn: &Connection,
+    known: Option<&Known>,
     pending: Option<&Pending>,
-    number: i64,
-    ids: &SharedIds,
+    (number, ids): (i64, &SharedIds),
     org: i64,
     id: EventId,
     hash: Hash,
 ) -> Outcome<Option<i64>> {
     let candidates: Vec<i64> = ids.read().candidates(hash).collect();
     for key in candidates.into_iter().filter(|key| key_org(*key) == org) {
-        let there = match pending.and_then(|pending| pending.get(key)) {
+        let found = match pending.and_then(|pending| pending.get(key)) {
             Some(event) => Some(event.event_id),
-            None => id_of(conn, number, key)?,
+            None => there(conn, known, number, key)?,
         };
-        if there == Some(id) {
+        if found == Some(id) {
             return Ok(Some(key));
         }
     }

@@ -16,6 +16,7 @@ use super::super::fault::Outcome;
 use super::super::partition::YOUNGEST;
 use super::bucket::{Entry, Level, Row, bits_for, collect, place};
 use super::hash::{PRINT_BITS, Print};
+use super::mend::{merged, of_partition};
 use super::{Coming, DUPLICATES_MS, Generation, IdSizes, Known, OwnIds, generations, level, newest_merged};
 
 /// A merge that is under way.
@@ -27,6 +28,8 @@ pub(super) struct Merge {
     joining: Vec<(i64, u32)>,
     /// The first sequence of each org that stays; of an org that is not named, nothing does.
     first: HashMap<i64, u64>,
+    /// A page of the generation before cannot be read. Then all of it stays, since SQLite reads the neighbours of what it deletes.
+    damaged: bool,
 }
 
 /// What one turn of the writer does.
@@ -35,6 +38,7 @@ pub(super) struct Piece {
     to: Generation,
     rows: Vec<Row>,
     next: i64,
+    deletes: bool,
 }
 
 impl Merge {
@@ -50,11 +54,11 @@ impl Merge {
         )?;
         let first = statement.query_map([level::RECENT], |row| Ok((row.get(0)?, uint(row.get(1)?))))?;
         let first = first.collect::<rusqlite::Result<_>>()?;
-        Ok(Some(Self { from, to, next, joining, first }))
+        Ok(Some(Self { from, to, next, joining, first, damaged: false }))
     }
 
     /// Makes the next piece.
-    pub(super) fn piece(&self, conn: &Connection, sizes: IdSizes) -> Outcome<Piece> {
+    pub(super) fn piece(&mut self, conn: &Connection, sizes: IdSizes) -> Outcome<Piece> {
         let Self { from, to, next, .. } = *self;
         let end = (next + i64::from(sizes.piece.max(1))).min(buckets(to.bits));
         let (low, high) = (start(next, to.bits), Print(start(end, to.bits).0 - 1));
@@ -63,19 +67,48 @@ impl Merge {
         let stays = |key: i64| self.first.get(&key_org(key)).is_some_and(|first| key_seq(key).0 >= *first);
         let mut entries = Vec::new();
         if let Some(Generation { number, bits }) = from {
-            collect(conn, Level::Recent, places(number, bits), |e| within(e) && stays(e.1), &mut entries)?;
+            let wanted = |entry: &Entry| within(entry) && stays(entry.1);
+            match collect(conn, Level::Recent, places(number, bits), wanted, &mut entries) {
+                Err(fault) if fault.is_damage() => {
+                    tracing::error!(
+                        "a part of the index of event ids cannot be read any more: it is made anew of the records; check the disk"
+                    );
+                    for partition in merged(conn)? {
+                        of_partition(conn, partition, |print| within(&(print, 0)), &mut entries)?;
+                    }
+                    entries.retain(wanted);
+                    self.damaged = true;
+                }
+                done => done?,
+            }
         }
         for (number, bits) in &self.joining {
-            collect(conn, Level::Parts, places(*number, *bits), within, &mut entries)?;
+            match collect(conn, Level::Parts, places(*number, *bits), within, &mut entries) {
+                Err(fault) if fault.is_damage() => {
+                    tracing::error!(
+                        partition = number,
+                        "a part of the index of event ids cannot be read any more: it is made anew of the records; check the disk"
+                    );
+                    of_partition(conn, *number, |print| within(&(print, 0)), &mut entries)?;
+                }
+                done => done?,
+            }
         }
         entries.sort_unstable();
-        Ok(Piece { from, to, rows: Row::of(to.number, to.bits, &entries), next: end })
+        // What could be read before the damage is there twice.
+        entries.dedup();
+        Ok(Piece { from, to, rows: Row::of(to.number, to.bits, &entries), next: end, deletes: !self.damaged })
     }
 
     /// Goes on behind a piece; whether there is more to do.
     pub(super) fn went_to(&mut self, next: i64) -> bool {
         self.next = next;
         next < buckets(self.to.bits)
+    }
+
+    /// Leaves the generation before as it is from now on; false where it does already.
+    pub(super) fn keeps(&mut self) -> bool {
+        !std::mem::replace(&mut self.damaged, true)
     }
 }
 
@@ -145,9 +178,9 @@ impl Engine {
 
     /// Writes a piece. With the last one the new generation takes the place of the old one.
     pub(super) fn add_merged(&mut self, piece: &Piece) -> Outcome<()> {
-        let Piece { from, to, rows, next } = piece;
+        let Piece { from, to, rows, next, deletes } = piece;
         rows.iter().try_for_each(|row| row.write(&self.conn, Level::Recent))?;
-        if let Some(Generation { number, bits }) = from {
+        if let (Some(Generation { number, bits }), true) = (from, deletes) {
             // A bucket of the old generation goes when all of it is written.
             let passed = uint(*next) << (PRINT_BITS - to.bits) >> (PRINT_BITS - bits);
             let end = place(*number, passed.cast_signed());

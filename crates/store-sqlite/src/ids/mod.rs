@@ -18,12 +18,15 @@ use super::read::id_of;
 use bucket::{Level, candidates, place};
 use hash::time_of;
 use memory::Filter;
+use mend::Mending;
+use parking_lot::Mutex;
 
 mod bucket;
 mod build;
 mod hash;
 pub(super) mod keeper;
 mod memory;
+mod mend;
 mod merge;
 mod search;
 #[cfg(test)]
@@ -33,6 +36,7 @@ pub(super) use build::remove;
 pub(super) use hash::{Hash, Hasher};
 pub(super) use memory::IdMap;
 pub(super) use memory::among;
+pub(super) use mend::Part;
 pub(super) use search::newest;
 
 /// How long duplicates are looked for at least: twice what is promised (24 h).
@@ -125,6 +129,8 @@ pub(super) struct Known {
     newest: Option<i64>,
     /// Partitions whose ids could not be read since the start.
     unreadable: Vec<i64>,
+    /// Buckets that could not.
+    mending: Mutex<Mending>,
 }
 
 impl Known {
@@ -133,7 +139,8 @@ impl Known {
         let (recent, coming) = generations(conn)?;
         let newest = newest_merged(conn)?;
         let hasher = Hasher::load(conn)?;
-        let mut known = Self { hasher, own: Vec::new(), recent, coming, newest, unreadable: Vec::new() };
+        let mut known =
+            Self { hasher, own: Vec::new(), recent, coming, newest, unreadable: Vec::new(), mending: Mutex::default() };
         let mut statement = conn.prepare(&format!(
             "SELECT p.number, {YOUNGEST}, i.level, i.bits, i.newest_v7, i.filter
              FROM partition p LEFT JOIN ids_of i ON i.partition = p.number
@@ -167,7 +174,19 @@ impl Known {
     /// The partition and key of the event that has this id, in sealed partitions.
     pub(super) fn find(&self, conn: &Connection, org: i64, id: EventId, hash: Hash) -> Outcome<Option<(i64, i64)>> {
         for place in self.places(hash, time_of(id.0.as_bytes())) {
-            if let Some(found) = look(conn, place, org, id, hash)? {
+            let keys = if self.is_broken(place) { None } else { Some(keys_at(conn, place, id, hash)) };
+            let keys = match keys {
+                Some(Err(fault)) if fault.is_damage() => {
+                    let keys = self.instead(place, hash.print());
+                    if fault.is_of_a_page() {
+                        return Err(fault);
+                    }
+                    keys
+                }
+                Some(keys) => keys?,
+                None => self.instead(place, hash.print()),
+            };
+            if let Some(found) = confirm(conn, Some(self), place, org, id, keys)? {
                 return Ok(Some(found));
             }
         }
@@ -254,25 +273,45 @@ fn newest_merged(conn: &Connection) -> Outcome<Option<i64>> {
     Ok(conn.prepare_cached(sql)?.query_row([level::RECENT, level::JOINING], |row| row.get(0))?)
 }
 
-/// The partition and key of the event that has this id, where that row knows it.
-fn look(conn: &Connection, at: Place, org: i64, id: EventId, hash: Hash) -> Outcome<Option<(i64, i64)>> {
-    let keys = match at {
-        Place::Sorted(number) => sorted(conn, number, id)?,
-        Place::Part { place, .. } => candidates(conn, Level::Parts, place, hash.print())?,
-        Place::Recent { place } => candidates(conn, Level::Recent, place, hash.print())?,
-    };
+/// The keys of events that may have this id, where that row knows any.
+fn keys_at(conn: &Connection, at: Place, id: EventId, hash: Hash) -> Outcome<Vec<i64>> {
+    match at {
+        Place::Sorted(number) => sorted(conn, number, id),
+        Place::Part { place, .. } => candidates(conn, Level::Parts, place, hash.print()),
+        Place::Recent { place } => candidates(conn, Level::Recent, place, hash.print()),
+    }
+}
+
+/// The partition and key of the event that has this id, where one of these keys is its. `known`: what the writer knows of damage.
+fn confirm(
+    conn: &Connection,
+    known: Option<&Known>,
+    at: Place,
+    org: i64,
+    id: EventId,
+    keys: Vec<i64>,
+) -> Outcome<Option<(i64, i64)>> {
     for key in keys.into_iter().filter(|key| key_org(*key) == org) {
         let number = match at {
             Place::Sorted(number) | Place::Part { number, .. } => Some(number),
             Place::Recent { .. } => sealed_with(conn, key)?,
         };
         if let Some(number) = number
-            && id_of(conn, number, key)? == Some(id)
+            && there(conn, known, number, key)? == Some(id)
         {
             return Ok(Some((number, key)));
         }
     }
     Ok(None)
+}
+
+/// The id of the event with this key; `None` where its record cannot be read.
+fn there(conn: &Connection, known: Option<&Known>, number: i64, key: i64) -> Outcome<Option<EventId>> {
+    let read = || id_of(conn, number, key);
+    Ok(match known {
+        Some(known) => known.unless_unread(Part::Record, (number, key), read)?.flatten(),
+        None => read()?,
+    })
 }
 
 /// The keys of events with this id in a partition of an earlier layout.

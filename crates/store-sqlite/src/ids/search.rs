@@ -7,7 +7,7 @@ use super::super::engine::SharedIds;
 use super::super::fault::Outcome;
 use super::bucket::place;
 use super::hash::{Hasher, time_of};
-use super::{Place, generations, level, look};
+use super::{Place, confirm, generations, level};
 
 /// The partition and key of the newest event of the org with this id. `maps` are the ids of the partitions that are not indexed yet. In
 /// the order of the log, newest first: those in memory, level 0, level 1 once, and then each partition by itself.
@@ -31,7 +31,7 @@ pub(in super::super) fn newest(
         let number: i64 = row.get(0)?;
         if !row.get::<_, bool>(1)? {
             if let Some((_, ids)) = maps.iter().find(|(n, _)| *n == number)
-                && let Some(key) = super::memory::among(conn, None, number, ids, org, id, hash)?
+                && let Some(key) = super::memory::among(conn, None, None, (number, ids), org, id, hash)?
             {
                 return Ok(Some((number, key)));
             }
@@ -52,7 +52,15 @@ pub(in super::super) fn newest(
                 Place::Part { number, place: place(number, print.bucket(row.get(3)?)) }
             }
         };
-        if let Some(found) = look(conn, at, org, id, hash)? {
+        let keys = match super::keys_at(conn, at, id, hash) {
+            // A reader has no part in what is made anew, and looks itself.
+            Err(fault) if fault.is_damage() => {
+                let entries = super::mend::entries(conn, at)?.into_iter();
+                entries.filter(|(there, _)| *there == print).map(|(_, key)| key).collect()
+            }
+            keys => keys?,
+        };
+        if let Some(found) = confirm(conn, None, at, org, id, keys)? {
             return Ok(Some(found));
         }
     }

@@ -27,6 +27,8 @@ use super::bucket::{Level, Row};
 use super::keeper::Keeper;
 use super::{DUPLICATES_MS, IdSizes, Place};
 
+mod damaged;
+
 const START: i64 = 1_767_225_600_000;
 const HOUR: i64 = 3_600_000;
 const ORGS: [OrgId; 2] = [OrgId(Uuid::from_u128(1)), OrgId(Uuid::from_u128(2))];
@@ -76,8 +78,8 @@ impl Bench {
 
     /// Appends, and compares each answer with what has to be known.
     fn append(&mut self, events: Vec<(OrgId, EventId, bool)>) {
-        let sent = events.iter().map(|(org, id, made)| event(*org, *id, *made)).collect();
-        let appended = self.runtime.block_on(self.store.append(sent)).unwrap();
+        let sent: Vec<_> = events.iter().map(|(org, id, made)| event(*org, *id, *made)).collect();
+        let appended = self.sent(&sent);
         let now = self.now();
         for ((org, id, _), appended) in events.into_iter().zip(appended) {
             match (self.known.get(&(org, id)), appended) {

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::backend::{DamagedTable, LostEvent, Repaired};
-use toktra_siem_store::batch::{checksum, is_plain, packed, read_body, read_head};
+use toktra_siem_store::batch::{MAX_EVENTS, checksum, is_plain, packed, read_body, read_head};
 use uuid::Uuid;
 
 use super::super::batch::{self, Order};
@@ -124,14 +125,17 @@ impl Copying<'_> {
     fn heads(&mut self) -> Outcome<()> {
         let mut damaged = 0;
         self.table(format!("head_{}", self.number), |_, row| {
-            let whole = match row {
-                [Value::Integer(key), Value::Integer(_), Value::Integer(_), Value::Blob(head)] => {
-                    read_head(*key, key_seq(*key), head).is_some()
-                }
-                _ => false,
+            let records = match row {
+                [Value::Integer(key), _, _, Value::Blob(head)] => read_head(*key, key_seq(*key), head),
+                _ => None,
             };
-            damaged += u64::from(!whole);
-            Ok(whole.then(|| row.to_vec()))
+            // What stands beside the head is in it as well.
+            let whole = records.as_deref().and_then(|records| {
+                let at = Value::Integer(records.first()?.accepted_at.0);
+                Some(vec![row[0].clone(), Value::Integer(len(records.len())), at, row[3].clone()])
+            });
+            damaged += u64::from(whole.is_none());
+            Ok(whole)
         })?;
         if damaged > 0 {
             self.expect_all()?;
@@ -160,12 +164,12 @@ impl Copying<'_> {
         let rows = places.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         let rows = rows.collect::<rusqlite::Result<Vec<(i64, i64, i64, Vec<u8>)>>>()?;
         for (place, events, present, body) in rows {
-            let span = (place, place + events - 1);
             let Some(mut payloads) = read_body(&body) else {
-                self.seen.damaged.extend(span.0..=span.1);
+                self.seen.damaged.extend(place..place.saturating_add(events.clamp(0, len(MAX_EVENTS))));
                 target.execute(&format!("DELETE FROM body_{number} WHERE key = ?1"), [place])?;
                 continue;
             };
+            let span = (place, place.saturating_add(len(payloads.len()) - 1));
             let records = batch::records(target, number, span, usize::MAX)?;
             let mut records: HashMap<Seq, _> = records.into_iter().map(|record| (record.seq, record)).collect();
             for (at, payload) in payloads.iter_mut().enumerate() {
@@ -184,12 +188,12 @@ impl Copying<'_> {
             self.repaired.events += uint(left);
             if left == 0 {
                 target.execute(&format!("DELETE FROM body_{number} WHERE key = ?1"), [place])?;
-            } else if left < present {
+            } else if left != present || len(payloads.len()) != events {
                 let less =
                     toktra_siem_store::batch::body(payloads.iter().map(|p| p.as_ref().map(|p| (p.crc, &p.bytes[..]))));
                 let less = if is_plain(&body) { less } else { packed(less) };
-                let sql = format!("UPDATE body_{number} SET present = ?2, body = ?3 WHERE key = ?1");
-                target.execute(&sql, params![place, left, less])?;
+                let sql = format!("UPDATE body_{number} SET events = ?2, present = ?3, body = ?4 WHERE key = ?1");
+                target.execute(&sql, params![place, len(payloads.len()), left, less])?;
             }
         }
         Ok(bytes)
@@ -261,15 +265,21 @@ impl Expected {
     }
 }
 
-/// Names every event that was lost: those without a record, and those that a stream still needs and that have no payload.
-pub(super) fn find_lost(target: &Connection, seen: &Seen, repaired: &mut Repaired) -> Outcome<()> {
+/// Names every event that was lost: those without a record, and those that a stream still needs and that have no payload. They are noted as damaged,
+/// so that no stream takes them for expired.
+pub(super) fn find_lost(target: &Connection, seen: &Seen, repaired: &mut Repaired, now: Timestamp) -> Outcome<()> {
     let mut damaged = seen.damaged.clone();
+    let mut note = target.prepare("INSERT OR IGNORE INTO damage (org, seq, found_at) VALUES (?1, ?2, ?3)")?;
     for extent in extents(target)? {
+        let known = repaired.lost.len();
         if extent.payloads || !extent.oldest {
             lost_records(target, &extent, seen, repaired)?;
         }
         if extent.payloads {
             lost_payloads(target, &extent, &mut damaged, repaired)?;
+        }
+        for lost in repaired.lost[known..].iter().filter(|lost| lost.org.is_some()) {
+            note.execute(params![extent.num, int(lost.seq.0), now.0])?;
         }
     }
     repaired.settled_payloads = damaged.len() as u64;

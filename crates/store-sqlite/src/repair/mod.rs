@@ -102,7 +102,7 @@ fn rebuild(source: &Connection, path: &Path, now: Timestamp) -> Outcome<Repaired
     let seen = events::copy(source, &target, &mut repaired)?;
     let heads = books::settle_heads(&target)?;
     books::restore_streams(&target, &heads)?;
-    events::find_lost(&target, &seen, &mut repaired)?;
+    events::find_lost(&target, &seen, &mut repaired, now)?;
     repaired.expired = books::balance(&target)?;
     jobs::restore(&target, now)?;
     target.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA optimize;")?;

@@ -360,3 +360,28 @@ pub async fn people_find_it(world: &World) {
     let standing = world.store.standings(world.org, None, world.now()).await.unwrap().remove(0);
     assert_eq!(standing.last_damage.map(|damage| damage.event_id), Some(Some(ids[1])));
 }
+
+/// Nothing takes a payload away that a stream still needs: where it is not there, it is damaged, wherever the event waits.
+pub async fn what_is_needed_and_gone_is_damaged(world: &World) {
+    let flow = Flow::take_over(world, world.stream().await).await;
+    let ids = world.append(6).await;
+    flow.fail(&flow.open_to(1).await.unwrap()).await;
+    let pinned = flow.open_to(3).await.unwrap();
+    let breaker = toktra_siem_core::breaker::Breaker::default();
+    let range = world.store.recover(&flow.lease, world.range_id(), Trigger::Recovery, breaker, world.now()).await;
+    let range = range.unwrap().unwrap();
+    world.append(2).await;
+    for seq in [1, 2, 5, 7, 8] {
+        world.damage(seq, Broken::Gone);
+    }
+    assert_eq!(members(world, run(1, 1)).await, [0; 0]);
+    assert_eq!(flow.record().await.counts, Counts { pending: 5, damaged: 1, ..Counts::default() });
+    assert_eq!(members(world, run(2, 3)).await, [3]);
+    settle(&flow, &pinned, without(&pinned, &[0])).await;
+    assert_eq!(read(world, 3, ALL).await, [4, 6]);
+    flow.deliver(&flow.open_range(&range, Seq(6)).await.unwrap()).await;
+    assert_eq!(flow.open_to(8).await, None);
+    assert_eq!(noted(world).await.iter().map(|damage| damage.seq.0).collect::<Vec<_>>(), [1, 2, 5, 7, 8]);
+    assert_eq!(flow.record().await.counts, Counts { delivered: 3, damaged: 5, ..Counts::default() });
+    assert_eq!(fate(world, ids[1]).await, StreamFate::Damaged);
+}

@@ -159,7 +159,7 @@ macro_rules! damage_tests {
         $crate::conformance_cases! { run $make;
             damage: a_fresh_one_is_left_out, however_many_lie_in_a_row, a_range_goes_on, what_is_parked_ends, what_is_pinned_ends,
                 what_lies_still_ends, the_filter_goes_first, a_window_leaves_it_out, what_had_come_to_its_end_stays, retention_tells_it,
-                jobs_pass_it_by, nothing_but_its_sequence_is_known, people_find_it;
+                jobs_pass_it_by, nothing_but_its_sequence_is_known, people_find_it, what_is_needed_and_gone_is_damaged;
         }
     };
 }

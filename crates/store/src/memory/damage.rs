@@ -19,6 +19,8 @@ pub enum Broken {
     Payload,
     /// Its compact record too: nothing is known of it but its sequence.
     Whole,
+    /// Its payload is not there, although nobody took it away. A stream needs it.
+    Gone,
 }
 
 impl Memory {

@@ -1,0 +1,267 @@
+//! Every single bit of what stands around the events, flipped: it costs the row that it hits, and everything else is read as before.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params};
+use toktra_siem_core::connector::{Connector, Resume};
+use toktra_siem_core::delivery::ParkKind;
+use toktra_siem_core::event::Severity::{High, Low};
+use toktra_siem_core::filter::Filter;
+use toktra_siem_core::ids::{Seq, StreamId, StreamKind};
+use toktra_siem_core::members::Members;
+use toktra_siem_store::conformance::flow::Flow;
+use toktra_siem_store::conformance::world::{datadog, only, stream_of};
+use toktra_siem_store::conformance::{Fixture, Owner, World};
+use toktra_siem_store::{DeliveryStore as _, EventLog as _};
+use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
+
+struct Stored {
+    dir: tempfile::TempDir,
+    world: World,
+}
+
+impl Stored {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().to_path_buf();
+        let world = World::new(|clock| {
+            let options = SqliteOptions { clock, ring_bytes: 0, ..SqliteOptions::default() };
+            Fixture { store: Sqlite::open(&path, options).expect("a new store"), damages: None, keep: Box::new(()) }
+        })
+        .await;
+        Self { dir, world }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("toktra.db")
+    }
+
+    fn file(&self) -> Connection {
+        Connection::open(self.path()).expect("the database")
+    }
+
+    /// Each bit of a text of this row flipped in turn; then it is what it was.
+    async fn each_bit(&self, table: &str, column: &str, row: i64, look: impl AsyncFn(&str)) {
+        let file = self.file();
+        let was: Vec<u8> = file
+            .query_row(&format!("SELECT CAST({column} AS BLOB) FROM {table} WHERE num = ?1"), [row], |row| row.get(0))
+            .expect("the row");
+        let put = |bytes: &[u8]| {
+            let sql = format!("UPDATE {table} SET {column} = CAST(?2 AS TEXT) WHERE num = ?1");
+            file.execute(&sql, params![row, bytes]).expect("a change");
+        };
+        for bit in 0..was.len() * 8 {
+            let mut bytes = was.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            put(&bytes);
+            look(&format!("bit {bit} of {column} in {table}: {}", String::from_utf8_lossy(&bytes))).await;
+        }
+        put(&was);
+    }
+
+    async fn everything_is_read(&self, what: &str) {
+        let (world, store) = (&self.world, &self.world.store);
+        let all = store.all_connectors().await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(all.iter().map(|record| record.connector.streams().count()).collect::<Vec<_>>(), [1, 2], "{what}");
+        let of_org = store.connectors(world.org).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(of_org, all, "{what}");
+        for record in all {
+            let id = record.connector.id;
+            assert_eq!(store.connector(world.org, id).await.expect("a connector"), record, "{what}");
+        }
+        let overview = store.overview().await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(overview.len(), 3, "{what}");
+        let standings = store.standings(world.org, None, world.now()).await;
+        assert_eq!(standings.unwrap_or_else(|error| panic!("{what}: {error}")).len(), 3, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_stops_no_other_connector() {
+    let stored = Stored::new().await;
+    let world = &stored.world;
+    let made = world.splunk(Filter::default()).await;
+    world.create(Connector { name: "other".into(), ..world.draft(datadog(true), true) }).await;
+    world.append(2).await;
+    stored.each_bit("connector", "record", 1, async |what| stored.everything_is_read(what).await).await;
+    let last = world.store.connector(world.org, made.id).await.expect("the connector");
+    assert!(!last.connector.settings.is_unreadable());
+
+    let file = stored.file();
+    let halve = "UPDATE connector SET record = substr(record, 1, length(record) / 2)";
+    file.execute(halve, []).expect("damage");
+    let store = &world.store;
+    let unread = store.connector(world.org, made.id).await.expect("what stands in").connector;
+    assert!(unread.settings.is_unreadable() && unread.active);
+    assert_eq!((unread.name.as_str(), unread.settings.platform), (made.name.as_str(), made.settings.platform));
+    assert_eq!(unread.streams().map(|id| id.kind).collect::<Vec<_>>(), [StreamKind::Events]);
+    assert_eq!((unread.revision, &unread.filter), (made.revision, &made.filter));
+    // It is saved again as any other is, and its events were kept.
+    let again = Connector { settings: made.settings.clone(), ..unread };
+    world.save(again, Resume::Backlog).await;
+    let saved = store.connector(world.org, made.id).await.expect("the connector").connector;
+    assert_eq!(saved.settings, made.settings);
+    let stream = saved.streams().next().expect("a stream");
+    let record = store.stream(stream).await.expect("the stream");
+    assert_eq!(record.cursor.until(record.head), 2);
+    file.execute(halve, []).expect("damage");
+    let audit = world.audit("connector.delete", &made.id);
+    store.delete_connector(world.org, made.id, None, audit).await.expect("it can be deleted");
+    assert_eq!(store.all_connectors().await.expect("the other").len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_stream_says_of_outages_stops_nobody() {
+    let stored = Stored::new().await;
+    let world = &stored.world;
+    let made = world.splunk(Filter::default()).await;
+    world.create(Connector { name: "other".into(), ..world.draft(datadog(true), true) }).await;
+    let flow = Flow::take_over(world, stream_of(&made, StreamKind::Events)).await;
+    world.append(1).await;
+    flow.fail(&flow.open_all().await).await;
+    for column in ["breaker", "outages", "archived"] {
+        stored.each_bit("stream", column, 1, async |what| stored.everything_is_read(what).await).await;
+    }
+    for column in ["breaker", "outages", "archived"] {
+        stored.file().execute(&format!("UPDATE stream SET {column} = 'x'"), []).expect("damage");
+    }
+    flow.record().await;
+    let counts = flow.record().await.counts;
+    assert_eq!(world.store.recount(flow.stream).await.expect("a recount"), counts);
+}
+
+/// Two deliveries that are pending, one of them with holes, and two parked events, in a file that nobody has open.
+async fn on_their_way() -> (tempfile::TempDir, StreamId, Vec<u64>) {
+    let stored = Stored::new().await;
+    let world = &stored.world;
+    let made = world.splunk(only(&[High])).await;
+    let stream = stream_of(&made, StreamKind::Events);
+    let flow = Flow::take_over(world, stream).await;
+    world.append_severities(&[High, Low, High, High, Low, High]).await;
+    world.append_severities(&[High, High, High, Low, High]).await;
+    let holes = flow.open_to(6).await.expect("a delivery");
+    let more = flow.open_to(9).await.expect("another one");
+    flow.fail(&flow.open_to(11).await.expect("the last one")).await;
+    let mut waiting: Vec<u64> = holes.members.iter().chain(more.members.iter()).map(|seq| seq.0).collect();
+    waiting.push(11);
+    assert_eq!(waiting, [1, 3, 4, 6, 7, 8, 9, 11]);
+    let Stored { dir, world } = stored;
+    drop(world);
+    (dir, stream, waiting)
+}
+
+/// Changes a copy of the file; whoever takes the stream over then finds every event on its way, parked, or damaged, and the counts add up.
+async fn nothing_is_lost(dir: &Path, stream: StreamId, waiting: &[u64], what: &str, change: impl FnOnce(&Path)) {
+    let copy = tempfile::tempdir().expect("a directory");
+    let path = copy.path().join("toktra.db");
+    std::fs::copy(dir.join("toktra.db"), &path).expect("a copy");
+    change(&path);
+    let store = Sqlite::open(copy.path(), SqliteOptions::default()).expect("a start");
+    Owner::default().take_over(&*store, stream).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let pending = store.pending(stream).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let parked = store.parked(stream, ParkKind::Failed, Seq(0), 99).await;
+    let parked = parked.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let org = store.stream(stream).await.expect("the stream").org;
+    let damaged = store.damaged(org, &Members::from_runs([(1, 99)])).await.expect("notes");
+    let mut found: Vec<u64> = pending.iter().flat_map(|delivery| delivery.members.iter()).map(|seq| seq.0).collect();
+    found.extend(parked.iter().map(|parked| parked.seq.0));
+    found.extend(damaged.iter().map(|damage| damage.seq.0));
+    found.sort_unstable();
+    assert_eq!(found, waiting, "{what}: {pending:?} {damaged:?}");
+    let record = store.stream(stream).await.expect("the stream");
+    assert!(record.accounting().adds_up(), "{what}: {record:?}");
+    assert_eq!(store.recount(stream).await.expect("a recount"), record.counts, "{what}");
+    store.close().await.expect("a clean end");
+}
+
+/// Changes a column of a table whose index `index` keeps what it was, as a flipped bit does.
+fn behind(path: &Path, index: &str, sql: &str, values: impl rusqlite::Params) {
+    let open = || Connection::open(path).expect("the database");
+    let schema = open();
+    schema.execute_batch("PRAGMA writable_schema = 1").expect("a schema that can be changed");
+    let kept: Vec<Value> = schema
+        .query_row("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master WHERE name = ?1", [index], |row| {
+            (0..5).map(|at| row.get(at)).collect()
+        })
+        .expect("the index");
+    schema.execute("DELETE FROM sqlite_master WHERE name = ?1", [index]).expect("it is hidden");
+    drop(schema);
+    assert_eq!(open().execute(sql, values).expect("a change"), 1);
+    let schema = open();
+    schema.execute_batch("PRAGMA writable_schema = 1").expect("a schema that can be changed");
+    let put = "INSERT INTO sqlite_master (type, name, tbl_name, rootpage, sql) VALUES (?1, ?2, ?3, ?4, ?5)";
+    schema.execute(put, rusqlite::params_from_iter(kept)).expect("it is back");
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_a_delivery_loses_no_event() {
+    let (dir, stream, waiting) = on_their_way().await;
+    let dir = dir.path();
+    let ids: Vec<Vec<u8>> = {
+        let file = Connection::open(dir.join("toktra.db")).expect("the database");
+        let mut pending = file.prepare("SELECT id FROM delivery WHERE status = 0 ORDER BY id").expect("deliveries");
+        pending.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("deliveries")
+    };
+    assert_eq!(ids.len(), 2);
+    for id in &ids {
+        for column in ["first_seq", "last_seq", "members", "accounted", "trigger", "root"] {
+            let read = format!("SELECT {column} FROM delivery WHERE id = ?1");
+            let was: Value = Connection::open(dir.join("toktra.db"))
+                .and_then(|file| file.query_row(&read, [id], |row| row.get(0)))
+                .expect("the row");
+            let bits = match &was {
+                Value::Blob(bytes) => bytes.len() * 8,
+                Value::Integer(_) => 63,
+                _ => 0,
+            };
+            for bit in 0..bits {
+                let flipped = match was.clone() {
+                    Value::Integer(value) => Value::Integer(value ^ (1 << bit)),
+                    Value::Blob(mut bytes) => {
+                        bytes[bit / 8] ^= 1 << (bit % 8);
+                        Value::Blob(bytes)
+                    }
+                    other => other,
+                };
+                let sql = format!("UPDATE delivery SET {column} = ?2 WHERE id = ?1");
+                let what = format!("bit {bit} of {column}: {flipped:?}");
+                nothing_is_lost(dir, stream, &waiting, &what, |path| {
+                    behind(path, "delivery_root", &sql, params![id, flipped]);
+                })
+                .await;
+            }
+        }
+        for status in [1, 2, 3, 4, 8, 64] {
+            let what = format!("status {status}");
+            let sql = "UPDATE delivery SET status = ?2 WHERE id = ?1";
+            nothing_is_lost(dir, stream, &waiting, &what, |path| {
+                behind(path, "delivery_exception", sql, params![id, status]);
+            })
+            .await;
+        }
+        for column in ["cause", "awaiting", "outage"] {
+            let sql = format!("UPDATE delivery SET {column} = CAST(x'7bff' AS TEXT) WHERE id = ?1");
+            nothing_is_lost(dir, stream, &waiting, column, |path| {
+                Connection::open(path).and_then(|file| file.execute(&sql, [id])).expect("a change");
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_a_parked_event_loses_no_event() {
+    let (dir, stream, waiting) = on_their_way().await;
+    for state in [1, 2, 3, 4, 8, 64] {
+        nothing_is_lost(dir.path(), stream, &waiting, &format!("state {state}"), |path| {
+            behind(path, "parked_waiting", "UPDATE parked SET state = ?1", [state]);
+        })
+        .await;
+    }
+    nothing_is_lost(dir.path(), stream, &waiting, "a cause", |path| {
+        let sql = "UPDATE parked SET cause = CAST(x'7bff' AS TEXT)";
+        Connection::open(path).and_then(|file| file.execute(sql, [])).expect("a change");
+    })
+    .await;
+}
