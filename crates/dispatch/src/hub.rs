@@ -410,6 +410,10 @@ impl Hub {
                 && let Some(running) = self.running.remove(&stream)
             {
                 self.left.push(stream);
+                if !self.names.contains_key(&stream.connector) {
+                    self.ctx.warnings.forget(stream);
+                    self.ctx.telemetry.certificate(stream, None);
+                }
                 if !running.stop.is_cancelled() {
                     by_themselves.push((running.org, stream.connector));
                 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::cause::Cause;
@@ -13,8 +14,33 @@ use super::Context;
 use super::link::LinkError;
 use super::worker::{Control, Worker, WorkerError};
 
-/// The pause before a worker that panicked is started again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The longest pause after failures of our own, and for how long a worker has to live until they are forgotten.
+const LONGEST: Duration = Duration::from_mins(1);
+/// The longest one where only the store did not answer: it is back at any moment, and then nothing should wait.
+const LONGEST_FOR_STORE: Duration = Duration::from_secs(5);
+
+/// Failures of our own in a row: the pause after each is longer, and the log has a line where the reason is another one.
+#[derive(Debug, Default)]
+struct Setbacks {
+    number: u32,
+    told: Option<String>,
+}
+
+impl Setbacks {
+    /// One more, of a worker that had lived for so long. Whether there is something new to tell.
+    fn add(&mut self, why: String, lived: Duration) -> bool {
+        if lived >= LONGEST {
+            *self = Self::default();
+        }
+        self.number += 1;
+        self.told.replace(why.clone()).is_none_or(|told| told != why)
+    }
+
+    /// The pause after the last one.
+    fn pause(&self, first: Duration, longest: Duration) -> Duration {
+        first.saturating_mul(1 << self.number.saturating_sub(1).min(16)).min(longest)
+    }
+}
 
 /// What the stream's connector is called, for the log; `None` if that cannot be read.
 pub(super) async fn name(ctx: &Context, org: OrgId, stream: StreamId) -> Option<String> {
@@ -23,11 +49,16 @@ pub(super) async fn name(ctx: &Context, org: OrgId, stream: StreamId) -> Option<
 
 /// Runs the worker of `stream` until it is stopped or drained, the stream is not wanted or another's, or the node is dead. Failures of the
 /// store are logged and survived.
-pub async fn worker(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: Control) {
+///
+/// `unproven`: the one before it panicked.
+pub async fn worker(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: Control, mut unproven: bool) {
+    let mut setbacks = Setbacks::default();
     while !control.member.is_dead() {
         control.changed.mark_unchanged();
+        let since = Instant::now();
         let (failure, began) = match Worker::start(ctx.clone(), (org, stream), control.member.clone()).await {
             Ok(mut worker) => {
+                worker.faults.unproven = unproven;
                 let served = worker.serve(&mut control).await;
                 worker.wind_down().await;
                 match served {
@@ -67,9 +98,15 @@ pub async fn worker(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control
                 ctx.timing.after_unusable_link
             }
             failure => {
-                tracing::error!(%stream, connector_name, error = %failure, "the worker of this stream starts afresh");
+                unproven = matches!(failure, WorkerError::Panicked(_));
+                // A panic says which task it was, which is another one each time.
+                let why = if unproven { "a panic".to_owned() } else { failure.to_string() };
+                if setbacks.add(why, since.elapsed()) {
+                    tracing::error!(%stream, connector_name, error = %failure, "the worker of this stream starts afresh; if it fails again, after longer and longer pauses");
+                }
+                let waits = matches!(&failure, WorkerError::Store(error) if error.is_retryable());
                 ctx.warnings.failed(stream, ctx.clock.now(), Cause::own_failure(&failure));
-                ctx.timing.after_store_failure
+                setbacks.pause(ctx.timing.after_store_failure, if waits { LONGEST_FOR_STORE } else { LONGEST })
             }
         };
         tokio::select! {
@@ -93,16 +130,24 @@ pub(super) async fn supervised(
     if let Some(before) = before {
         let _ = before.await;
     }
+    let mut setbacks = Setbacks::default();
     loop {
-        match AbortOnDropHandle::new(tokio::spawn(worker(ctx.clone(), org, stream, control.clone()))).await {
-            Ok(()) => return,
-            Err(failure) => {
-                let name = name(&ctx, org, stream).await;
-                let connector_name = name.as_deref();
-                tracing::error!(%stream, connector_name, error = %failure, "a worker ended abnormally; it starts again");
-            }
+        let since = Instant::now();
+        let worker = worker(ctx.clone(), org, stream, control.clone(), setbacks.number > 0);
+        let Err(failure) = AbortOnDropHandle::new(tokio::spawn(worker)).await else { return };
+        if setbacks.add("a panic".to_owned(), since.elapsed()) {
+            let name = name(&ctx, org, stream).await;
+            let connector_name = name.as_deref();
+            tracing::error!(%stream, connector_name, error = %failure, "a worker ended abnormally; it starts again, after longer and longer pauses");
         }
-        tokio::time::sleep(AGAIN).await;
+        ctx.warnings.failed(stream, ctx.clock.now(), Cause::own_failure(&failure));
+        let pause = setbacks.pause(ctx.timing.after_store_failure, LONGEST);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = control.stop.cancelled() => return,
+            () = control.drain.cancelled() => return,
+            () = control.member.died() => return,
+        }
     }
 }
 
@@ -141,5 +186,23 @@ pub(super) async fn hold_unusable(
         // It was saved meanwhile, and is looked at again.
         Err(StoreError::Fenced) => Ok(()),
         stored => stored,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_until_a_worker_has_lived_for_a_while_and_a_reason_is_told_once() {
+        let (mut setbacks, second) = (Setbacks::default(), Duration::from_secs(1));
+        for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
+            assert_eq!(setbacks.add("x".into(), second), expected == 1);
+            assert_eq!(setbacks.pause(second, LONGEST), second * expected);
+        }
+        assert_eq!(setbacks.pause(second, LONGEST_FOR_STORE), LONGEST_FOR_STORE);
+        assert!(setbacks.add("y".into(), second));
+        assert!(setbacks.add("y".into(), LONGEST));
+        assert_eq!(setbacks.pause(second, LONGEST), second);
     }
 }

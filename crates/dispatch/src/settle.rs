@@ -19,8 +19,9 @@ use super::concurrency::Sample;
 use super::job;
 use super::worker::{ProbePlan, Waiting, Worker, WorkerError};
 
-/// How long an attempt that failed on our side waits before it is made.
+/// How long an attempt that failed on our side waits before it is made: the first time, and at most; twice as long each time.
 const AFTER_OWN_FAILURE: Duration = Duration::from_secs(1);
+const AFTER_OWN_FAILURES: Duration = Duration::from_mins(1);
 
 /// What an attempt left for the records.
 #[derive(Default)]
@@ -46,6 +47,7 @@ impl Worker {
         let probe = self.probe.under_way.take_if(|ordinal| *ordinal == done.ordinal).is_some();
         match done.result {
             Ok(Judged { input, attempt, followed, unprepared: _ }) => {
+                self.faults.unproven = false;
                 if attempt.as_ref().is_some_and(|attempt| attempt.http_status.is_some()) {
                     self.needs = done.round_trip;
                 }
@@ -65,12 +67,15 @@ impl Worker {
                 Ok(())
             }
             Err(failure) => {
-                tracing::error!(stream = %self.stream, connector_name = self.name(), delivery = %done.delivery.id, error = %failure,
-                    "an attempt could not be made; it is not counted");
+                let times = self.faults.unmade.get(&done.delivery.id).copied().unwrap_or(0);
+                if times == 0 {
+                    tracing::error!(stream = %self.stream, connector_name = self.name(), delivery = %done.delivery.id, error = %failure,
+                        "an attempt could not be made; it is not counted, and made after a pause, which grows");
+                }
                 self.ctx.warnings.failed(self.stream, self.ctx.clock.now(), Cause::own_failure(&failure));
                 self.faults.told = true;
-                self.faults.unmade.insert(done.delivery.id);
-                let due = Instant::now() + AFTER_OWN_FAILURE;
+                self.faults.unmade.insert(done.delivery.id, times.saturating_add(1));
+                let due = Instant::now() + (AFTER_OWN_FAILURE * (1 << times.min(6))).min(AFTER_OWN_FAILURES);
                 self.waiting.push(Waiting { delivery: done.delivery, due, after_failure: Some(done.ordinal) });
                 Ok(())
             }

@@ -45,6 +45,14 @@ impl Warnings {
     pub fn certificate_until(&self, stream: StreamId) -> Option<Timestamp> {
         self.certificates.lock().get(&stream).copied()
     }
+
+    /// The stream is gone, and whatever is known of it.
+    pub fn forget(&self, stream: StreamId) {
+        self.lacking.lock().remove(&stream);
+        self.certificates.lock().remove(&stream);
+        self.failing.lock().remove(&stream);
+    }
+
     /// Nothing is sent because this service cannot do its part. Since the first such failure, for the reason of the last.
     pub fn failed(&self, stream: StreamId, now: Timestamp, cause: Cause) {
         let mut failing = self.failing.lock();

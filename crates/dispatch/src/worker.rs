@@ -1,7 +1,7 @@
 //! The worker of one stream: a loop that starts what may start, and records what came back.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,8 +79,10 @@ impl ProbePlan {
 pub(super) struct Faults {
     /// It may be told that there is one.
     pub(super) told: bool,
-    /// Deliveries whose last attempt could not be made.
-    pub(super) unmade: HashSet<DeliveryId>,
+    /// Deliveries whose last attempt could not be made, and how often in a row that was so.
+    pub(super) unmade: HashMap<DeliveryId, u32>,
+    /// The worker before this one panicked: that is over once an attempt has come to its end, or there is none to make.
+    pub(super) unproven: bool,
 }
 
 /// The owner of a stream.
@@ -202,7 +204,7 @@ impl Worker {
             confirming: super::confirm::Confirming::default(),
             in_flight: JoinSet::new(),
             backlog_in_flight: Vec::new(),
-            faults: Faults { told: true, unmade: HashSet::new() },
+            faults: Faults { told: true, unmade: HashMap::new(), unproven: false },
             records: JoinSet::new(),
             needs: Duration::ZERO,
             ordinal: 0,
@@ -300,7 +302,10 @@ impl Worker {
                 self.start_deliveries().await?;
             }
             self.memory.leave();
-            if self.faults.unmade.is_empty() && std::mem::take(&mut self.faults.told) {
+            let idle = self.in_flight.is_empty() && self.waiting.is_empty() && !self.has_fresh();
+            self.faults.unproven &= !idle;
+            let fine = self.faults.unmade.is_empty() && !self.faults.unproven;
+            if fine && std::mem::take(&mut self.faults.told) {
                 self.ctx.warnings.works(self.stream);
             }
             if !control.drain.is_cancelled() {

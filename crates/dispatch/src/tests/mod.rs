@@ -324,7 +324,7 @@ impl Bench {
         let ctx = self.ctx.clone();
         self.workers.push(tokio::spawn(async move {
             ctx.store.claim(control.member.id(), Claim::Stream(stream), 1).await.unwrap();
-            run::worker(ctx, ORG, stream, control).await;
+            run::supervised(ctx, ORG, stream, control, None).await;
         }));
     }
 

@@ -22,13 +22,28 @@ struct Seam {
     descriptor: Descriptor,
     /// How often it was asked what an event takes.
     weighed: Arc<AtomicU64>,
+    /// What its code does wrong.
+    fault: Arc<Mutex<Fault>>,
+}
+
+/// What the code of a platform may do wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Fault {
+    #[default]
+    None,
+    /// It panics while a request is made.
+    Request,
+    /// It panics while a batch is cut.
+    Cut,
+    /// It makes no request.
+    Refusal,
 }
 
 impl Seam {
-    fn new(weighed: Arc<AtomicU64>) -> Self {
+    fn new(weighed: Arc<AtomicU64>, fault: Arc<Mutex<Fault>>) -> Self {
         let number = |name, default| Field::number(name, name, 0, 1000).default(default);
         let fields = vec![Field::url("url", "URL").required(), number("linger", "0"), number("most", "3")];
-        Self { descriptor: Descriptor { fields, ..Descriptor::new(SEAM, "Seam") }, weighed }
+        Self { descriptor: Descriptor { fields, ..Descriptor::new(SEAM, "Seam") }, weighed, fault }
     }
 }
 
@@ -42,7 +57,14 @@ impl Platform for Seam {
         let number = |name: &str| plan.settings.config[name].as_u64().unwrap_or_default();
         let (linger, most) = (Duration::from_secs(number("linger")), usize::try_from(number("most")).unwrap());
         let spoken = Spoken { name: "Seam", key: "seam", address: String::new(), redactor: plan.redactor };
-        Ok(Box::new(Fetching { url, linger, most, spoken, weighed: Arc::clone(&self.weighed) }))
+        Ok(Box::new(Fetching {
+            url,
+            linger,
+            most,
+            spoken,
+            weighed: Arc::clone(&self.weighed),
+            fault: Arc::clone(&self.fault),
+        }))
     }
 
     fn search(&self, _: &toktra_siem_core::connector::Settings, event: EventId) -> String {
@@ -56,6 +78,7 @@ struct Fetching {
     most: usize,
     spoken: Spoken,
     weighed: Arc<AtomicU64>,
+    fault: Arc<Mutex<Fault>>,
 }
 
 impl Fetching {
@@ -71,6 +94,7 @@ impl Destination for Fetching {
     }
 
     fn cost(&self, event: &StoredEvent) -> usize {
+        assert!(*self.fault.lock() != Fault::Cut, "a bug in a platform");
         self.weighed.fetch_add(1, Ordering::Relaxed);
         event.payload.len()
     }
@@ -80,7 +104,11 @@ impl Destination for Fetching {
     }
 
     fn encode(&self, batch: Batch<'_>, _: Timestamp) -> Result<Encoded, EncodeError> {
-        let Batch::Events(events) = batch else { return Err(EncodeError::WrongBatch { expected: "events" }) };
+        assert!(*self.fault.lock() != Fault::Request, "a bug in a platform");
+        let events = match batch {
+            Batch::Events(events) if *self.fault.lock() != Fault::Refusal => events,
+            _ => return Err(EncodeError::WrongBatch { expected: "events" }),
+        };
         let body = events.iter().flat_map(|event| event.payload.to_vec()).collect();
         Ok(Encoded { request: Some(self.request("/events", body)), omitted: vec![] })
     }
@@ -164,7 +192,7 @@ async fn seam(linger: u64) -> Bench {
 async fn weighing(linger: u64, most: u64) -> (Bench, Arc<AtomicU64>) {
     let config = json!({ "url": "https://seam.example/secret-path", "linger": linger, "most": most });
     let weighed = Arc::<AtomicU64>::default();
-    (Bench::with(Registry::standard().with(Seam::new(weighed.clone())), SEAM, config).await, weighed)
+    (Bench::with(Registry::standard().with(Seam::new(weighed.clone(), Arc::default())), SEAM, config).await, weighed)
 }
 
 fn paths(bench: &Bench) -> Vec<String> {
@@ -320,4 +348,29 @@ async fn an_attempt_has_its_time_with_everything_that_goes_before_it() {
     // The token is there by now.
     bench.pass(Duration::from_secs(25)).await;
     assert_eq!(bench.events_account().await.counts.delivered, 1);
+}
+
+/// A bug in a platform's code does not run in circles: the pauses grow, health says since when it has been so, and what waits is delivered once
+/// the bug is gone.
+#[tokio::test(start_paused = true)]
+async fn code_of_a_platform_that_fails_is_tried_less_and_less_often_and_shown() {
+    for wrong in [Fault::Request, Fault::Cut, Fault::Refusal] {
+        let fault = Arc::new(Mutex::new(wrong));
+        let registry = Registry::standard().with(Seam::new(Arc::default(), fault.clone()));
+        let config = json!({ "url": "https://seam.example/path", "linger": 0, "most": 3 });
+        let mut bench = Bench::with(registry, SEAM, config).await;
+        with_tokens(&bench, |_| reply(200, &json!("all")));
+        let stream = StreamId { connector: CONNECTOR, kind: StreamKind::Events };
+        bench.send(2).await;
+        let mut shown = Vec::new();
+        for _ in 0..30 {
+            bench.pass(Duration::from_secs(20)).await;
+            shown.push(bench.ctx.warnings.failing(stream).map(|(since, _)| since));
+        }
+        assert!(shown.iter().all(|since| since.is_some() && *since == shown[0]), "{wrong:?}: {shown:?}");
+        *fault.lock() = Fault::None;
+        bench.pass(Duration::from_mins(2)).await;
+        assert_eq!(bench.ctx.warnings.failing(stream), None, "{wrong:?}");
+        assert_eq!(bench.events_account().await.counts.delivered, 2, "{wrong:?}");
+    }
 }
