@@ -24,7 +24,7 @@ use super::append::Pending;
 use super::codec::{uint, uuid};
 use super::damage;
 use super::evict::Position;
-use super::fault::{Fault, Outcome};
+use super::fault::{Fault, Judge, Outcome, Verdict};
 use super::ids::{IdMap, keeper};
 use super::open;
 use super::partition::{Loaded, Partitions};
@@ -119,6 +119,9 @@ pub(super) struct Engine {
     pub(super) keeping: Option<Arc<AtomicBool>>,
     path: PathBuf,
     writer: Writer,
+    judge: Judge,
+    /// Rows that were changed before this transaction.
+    changes: u64,
     /// Bytes that may still be appended in this transaction, once asked.
     room: Option<u64>,
 }
@@ -152,6 +155,8 @@ impl Engine {
             keeping,
             path,
             writer,
+            judge: Judge::default(),
+            changes: 0,
             room: None,
         };
         engine.committed();
@@ -181,6 +186,7 @@ impl Engine {
     /// Begins a group.
     pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
         self.room = None;
+        self.changes = self.conn.total_changes();
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(())
     }
@@ -190,6 +196,10 @@ impl Engine {
         self.write_pending()?;
         self.catalogue()?;
         self.conn.prepare_cached("COMMIT")?.execute([])?;
+        // A group that only looked says nothing of the disk.
+        if self.conn.total_changes() != self.changes {
+            self.judge.written();
+        }
         Ok(())
     }
 
@@ -262,6 +272,11 @@ impl Engine {
                 .head
                 .send_if_modified(|head| std::mem::replace(head, org.head) != org.head);
         }
+    }
+
+    /// What the failure of a group says of the disk. The transaction may still be open: its locks are not those of the scratch file.
+    pub(super) fn verdict(&mut self, error: &rusqlite::Error) -> Verdict {
+        self.judge.verdict(error, &self.path)
     }
 
     /// After a failed group: forgets it.

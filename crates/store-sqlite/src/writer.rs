@@ -20,7 +20,7 @@ use toktra_siem_store::error::{Result, StoreError};
 
 use super::checkpoint::Checkpoints;
 use super::engine::Engine;
-use super::fault::{Fault, Outcome, failure, is_io};
+use super::fault::{Fault, Outcome, Verdict, failure};
 use super::places::{Place, Places};
 use super::turns::Turns;
 use super::vitals::Pulse;
@@ -82,6 +82,7 @@ trait Job: Send {
 /// Why a transaction did not commit.
 enum Lost {
     Failed(rusqlite::Error),
+    Full,
     Poisoned,
 }
 
@@ -127,6 +128,7 @@ impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
             // What was refused was refused, whatever became of the rest.
             (Some(_), Some(Err(refused))) => Err(refused),
             (Some(Lost::Failed(error)), _) => Err(failure(error, context)),
+            (Some(Lost::Full), _) => Err(StoreError::Full),
             (Some(Lost::Poisoned) | None, _) => Err(StoreError::Unavailable {
                 context,
                 source: "the disk failed earlier, and what it holds is uncertain: check it, then restart the server"
@@ -424,14 +426,14 @@ fn commit(engine: &mut Engine, group: &mut [Box<dyn Job>], poisoned: &mut bool) 
         }
         Err(error) => error,
     };
-    // After a failed fsync the kernel may have dropped the pages: trying again could "succeed" without them being on disk.
-    *poisoned = is_io(&error);
+    let verdict = engine.verdict(&error);
+    *poisoned = verdict == Verdict::Broken;
     tracing::error!(%error, poisoned = *poisoned, work = group.len(), "a group of writes failed and was rolled back");
     if let Err(error) = engine.rolled_back() {
         tracing::error!(%error, "the state could not be read again after a failure; the store refuses writes until restart");
         *poisoned = true;
     }
-    Some(Lost::Failed(error))
+    Some(if verdict == Verdict::Full { Lost::Full } else { Lost::Failed(error) })
 }
 
 /// Appends first: what they wrote is then written as one run for each org, and the rest of the group sees it.
