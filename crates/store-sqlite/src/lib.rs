@@ -164,6 +164,7 @@ impl Sqlite {
         place::look(dir, Need::Write)?;
         let (lock, options) = (lock(dir)?, options.fitted());
         let path = dir.join(DATABASE);
+        swap::finish(dir).map_err(|error| place::fault(&path, &error))?;
         // SQLite gives its log and its index the mode of the database.
         private(&path).map_err(|error| place::fault(&path, &error))?;
         let conn = migrate::open_writer(&path)?;
