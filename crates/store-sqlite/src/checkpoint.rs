@@ -62,11 +62,11 @@ impl Checkpoints {
         conn: &Connection,
         path: &Path,
         budget: Option<u64>,
-        pulse: Arc<Pulse>,
+        pulse: &Arc<Pulse>,
     ) -> rusqlite::Result<Self> {
         conn.pragma_update(None, "wal_autocheckpoint", 0)?;
         let page: u64 = conn.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0))?.max(1).into();
-        let most = budget.map_or(MOST, |budget| (budget / OF_BUDGET).clamp(STEP, MOST)) / page;
+        let most = most(budget) / page;
         // The file keeps the size that it has come to: where a log is written over what was there, a sync of the disk has one thing to write,
         // and where the file grows it has two. A quarter more for what readers may hold up.
         conn.pragma_update(None, "journal_size_limit", i64::try_from((most + most / 4) * page).unwrap_or(i64::MAX))?;
@@ -77,7 +77,7 @@ impl Checkpoints {
         let (tell, told) = sync_channel(1);
         let turn = Arc::<Mutex<()>>::default();
         let failures =
-            || Failures { path: path.to_owned(), pulse: Arc::clone(&pulse), judge: Judge::default(), failing: false };
+            || Failures { path: path.to_owned(), pulse: Arc::clone(pulse), judge: Judge::default(), failing: false };
         let beside = Beside { conn: own, turn: Arc::clone(&turn), failures: failures() };
         // Without a thread the writer does all of it.
         let thread = std::thread::Builder::new().name("toktra-log".into()).spawn(move || beside.run(&told));
@@ -97,7 +97,9 @@ impl Checkpoints {
         if log.pages < self.most {
             self.next = self.most;
         }
-        if log.pages >= self.next {
+        // Where there is little room, the log is written over before it grows.
+        let crowded = self.failures.pulse.is_short() && log.pages * self.page >= STEP;
+        if crowded || log.pages >= self.next {
             self.begin_anew(conn);
         } else if (log.pages - log.moved.min(log.pages)) * self.page >= STEP {
             // One that is told already, or is at it, looks for itself.
@@ -174,7 +176,11 @@ impl Failures {
 
     /// Says once that one failed; where the disk itself did, nothing is accepted any more.
     fn failed(&mut self, error: &rusqlite::Error) {
-        if self.judge.verdict(error, &self.path) == Verdict::Broken {
+        let verdict = self.judge.verdict(error, &self.path);
+        if verdict == Verdict::Full {
+            self.pulse.starve();
+        }
+        if verdict == Verdict::Broken {
             if self.pulse.poison() {
                 tracing::error!(
                     %error,
@@ -185,6 +191,11 @@ impl Failures {
             tracing::warn!(%error, "the log could not be brought into the database: it grows until that succeeds");
         }
     }
+}
+
+/// Bytes of the log at which it is begun anew.
+pub(super) fn most(budget: Option<u64>) -> u64 {
+    budget.map_or(MOST, |budget| (budget / OF_BUDGET).clamp(STEP, MOST))
 }
 
 fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<Log> {

@@ -156,7 +156,13 @@ impl Sqlite {
     /// Errors: `Conflict` where another process has the directory open, or a newer version wrote the database; `Damaged` where it cannot
     /// be read; `Unusable` where this process may not use the directory or a file in it; `Unavailable` where the disk refuses.
     pub fn open(dir: &Path, options: SqliteOptions) -> Result<Arc<Self>> {
-        Self::assemble(dir, options, Some(Arc::default()))
+        Self::assemble(dir, options, Some(Arc::default())).map_err(|error| match error {
+            // SQLite says of a file that finds no room that it cannot be opened.
+            StoreError::Unavailable { .. } if space::probe(&dir.join(DATABASE)).is_err_and(|e| space::is_short(&e)) => {
+                StoreError::Full
+            }
+            other => other,
+        })
     }
 
     /// As [`Sqlite::open`]; `keeping` is true while the thread that keeps the index of ids runs, and `None` where the caller is that thread.
@@ -167,14 +173,18 @@ impl Sqlite {
         swap::finish(dir).map_err(|error| place::fault(&path, &error))?;
         // SQLite gives its log and its index the mode of the database.
         private(&path).map_err(|error| place::fault(&path, &error))?;
-        let conn = migrate::open_writer(&path)?;
         let (writer, inbox) = writer::Writer::new();
+        let mut space = space::Space::new(&path, &options, Arc::clone(writer.pulse()));
+        let conn = migrate::open_writer(&path).or_else(|error| match error {
+            // A log and its index have to be made, and there may be things to convert.
+            StoreError::Full | StoreError::Unavailable { .. } if space.give_up() => migrate::open_writer(&path),
+            other => Err(other),
+        })?;
         let (max_bytes, reserve) = (options.max_bytes, options.reserve);
-        let engine = engine::Engine::load(conn, path.clone(), options, writer.clone(), keeping)
+        let engine = engine::Engine::load(conn, path.clone(), options, writer.clone(), space, keeping)
             .map_err(|fault| fault.into_error("reading the state of the database"))?;
         let shared = Arc::clone(&engine.shared);
-        let pulse = Arc::clone(writer.pulse());
-        let checkpoints = checkpoint::Checkpoints::start(&engine.conn, &path, max_bytes, pulse)
+        let checkpoints = checkpoint::Checkpoints::start(&engine.conn, &path, max_bytes, writer.pulse())
             .map_err(|error| fault::failure(&error, "opening the database"))?;
         let thread = writer::Writer::start(inbox, engine, checkpoints)
             .map_err(|e| StoreError::Unavailable { context: "starting the writer's thread", source: e.into() })?;

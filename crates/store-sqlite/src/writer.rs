@@ -387,6 +387,19 @@ impl Inbox {
     /// Writes a group and answers everybody in it.
     fn serve(&self, engine: &mut Engine, mut group: Vec<Box<dyn Job>>) {
         let poisoned = self.pulse.is_poisoned();
+        if !poisoned && !engine.admits_events() {
+            let (refused, others): (Vec<_>, Vec<_>) = group.into_iter().partition(|job| job.appends());
+            if !refused.is_empty() {
+                engine.refused_events();
+            }
+            for job in refused {
+                job.answer(Some(&Lost::Full));
+            }
+            group = others;
+        }
+        if group.is_empty() {
+            return;
+        }
         let lost = if poisoned { Some(Lost::Poisoned) } else { self.measured(engine, &mut group) };
         for job in group {
             job.answer(lost.as_ref());
@@ -428,7 +441,10 @@ fn commit(engine: &mut Engine, group: &mut [Box<dyn Job>], poisoned: &mut bool) 
     };
     let verdict = engine.verdict(&error);
     *poisoned = verdict == Verdict::Broken;
-    tracing::error!(%error, poisoned = *poisoned, work = group.len(), "a group of writes failed and was rolled back");
+    // A full disk is told of once, when it begins.
+    if verdict != Verdict::Full {
+        tracing::error!(%error, poisoned = *poisoned, work = group.len(), "a group of writes failed and was rolled back");
+    }
     if let Err(error) = engine.rolled_back() {
         tracing::error!(%error, "the state could not be read again after a failure; the store refuses writes until restart");
         *poisoned = true;
