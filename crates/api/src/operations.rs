@@ -13,14 +13,15 @@ use crate::state::AppState;
 
 /// The process answers.
 pub(super) async fn alive() -> Response {
-    answer::json(StatusCode::OK, &ServiceStatus { status: "ok".to_owned() })
+    answer::json(StatusCode::OK, &ServiceStatus { status: "ok".to_owned(), shortage: None })
 }
 
 /// Whether events can be taken in: the store can be read, and its writer has not given up after a failure of the disk. Before everything
 /// is started and once a shutdown has begun nothing listens, which says the same.
 ///
-/// What does not make it unready: destinations that are down, because events are taken in for them; and a disk budget that is used up,
-/// because that answer (507) tells producers more than a proxy without a server behind it would, and deliveries go on and make room.
+/// What does not make it unready: destinations that are down, because events are taken in for them; and a disk budget that is used up or a
+/// full file system, because that answer (507) tells producers more than a proxy without a server behind it would, and deliveries go on and
+/// make room. The answer says so.
 pub(super) async fn ready(State(state): State<AppState>) -> Answer {
     let org = state.app.parts.store.org(state.app.parts.default_org).await;
     org.map_err(|error| {
@@ -33,7 +34,8 @@ pub(super) async fn ready(State(state): State<AppState>) -> Answer {
         );
         return Err(Refusal::unavailable().into());
     }
-    Ok(answer::json(StatusCode::OK, &ServiceStatus { status: "ready".to_owned() }))
+    let shortage = state.app.parts.telemetry.shortage().map(|shortage| shortage.word().to_owned());
+    Ok(answer::json(StatusCode::OK, &ServiceStatus { status: "ready".to_owned(), shortage }))
 }
 
 /// Figures for Prometheus. They name connectors by their ids, and no org, no person and nothing of an event.
@@ -60,7 +62,8 @@ pub(super) mod doc {
         Doc::new("getReadiness", Tag::Service, "Check readiness")
             .about(
                 "Ready means that the database can be read and written. SIEMs are not asked: events are taken in while they are down. Nor \
-                 does a disk budget that is used up count: events are then answered with 507, and deliveries go on.",
+                 does it count that the disk budget is used up, or the file system full: events are then answered with 507, deliveries go on, and \
+                 `shortage` says which it is.",
             )
             .ok::<ServiceStatus>("The service takes requests.")
             .error(503, Code::Unavailable, "The database does not answer, or its disk has failed.")

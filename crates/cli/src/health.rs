@@ -33,8 +33,18 @@ pub(super) async fn run(options: &HealthOptions, file: Option<&Path>, world: &mu
     };
     client.get::<ServiceStatus>("/healthz").await?;
     let ready = client.get::<ServiceStatus>("/readyz").await;
-    let view = json!({ "alive": true, "ready": ready.is_ok() });
-    let text = if ready.is_ok() { "It is up, and takes events in." } else { "It is up, but not ready." };
+    // A server that says something else here is up all the same.
+    let shortage = ready.as_ref().ok().and_then(|ready| ready.read().ok()?.shortage);
+    let mut view = json!({ "alive": true, "ready": ready.is_ok() });
+    if let Some(shortage) = &shortage {
+        view["shortage"] = shortage.as_str().into();
+    }
+    let text = match (&ready, shortage.as_deref()) {
+        (Err(_), _) => "It is up, but not ready.",
+        (Ok(_), None) => "It is up, and takes events in.",
+        (Ok(_), Some("budget")) => "It is up and delivers, but refuses new events: the disk budget is used up.",
+        (Ok(_), Some(_)) => "It is up and delivers, but refuses new events: the file system of its data is full.",
+    };
     world.say(options.output.rendered(&view, || Ok(text.to_owned()))?)?;
     ready.map(drop)
 }

@@ -332,7 +332,8 @@ async fn record(
     let mut failed = false;
     loop {
         let settled = ctx.store.settle(lease, settlement.clone()).await;
-        if std::mem::take(&mut failed) {
+        let again = std::mem::take(&mut failed);
+        if again {
             ctx.warnings.works(lease.stream);
         }
         match settled {
@@ -346,7 +347,10 @@ async fn record(
                 return Ok(false);
             }
             Err(failure) if failure.is_retryable() => {
-                tracing::warn!(delivery = %settlement.delivery.id, error = %failure, "an outcome could not be recorded yet");
+                // Once for each: where the disk is full, this may go on for hours.
+                if !again {
+                    tracing::warn!(delivery = %settlement.delivery.id, error = %failure, "an outcome could not be recorded yet");
+                }
                 ctx.warnings.failed(lease.stream, ctx.clock.now(), Cause::own_failure(&failure));
                 failed = true;
                 tokio::time::sleep(ctx.timing.after_store_failure).await;

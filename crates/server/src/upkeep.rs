@@ -89,7 +89,7 @@ pub async fn retention(
         let crowded = evicted == 0 && is_crowded(&*store).await;
         if crowded && !said {
             tracing::warn!(
-                "the disk budget is nearly used up, and nothing delivered is left to remove: once it is used up, events are \
+                "the disk budget is nearly used up, or the file system nearly full, and nothing delivered is left to remove: once no room is left, events are \
                  refused (507). Bring connectors with a backlog back, or raise TOKTRA_SIEM_MAX_DISK"
             );
         }

@@ -11,7 +11,7 @@ use toktra_siem_store::error::{Result, StoreError};
 use toktra_siem_store::watched::Watched;
 
 use super::place::{self, Need};
-use super::{DATABASE, Sqlite, backup, people, repair};
+use super::{DATABASE, Sqlite, backup, people, repair, swap};
 
 #[async_trait]
 impl Backend for Sqlite {
@@ -35,6 +35,7 @@ pub struct Directory(pub PathBuf);
 impl AtRest for Directory {
     fn exists(&self) -> Result<bool> {
         place::look(&self.0, Need::Write)?;
+        swap::finished(&self.0)?;
         Ok(self.0.join(DATABASE).is_file())
     }
 

@@ -24,6 +24,7 @@ use toktra_siem_store::error::{Result, StoreError};
 use super::check::{self, Pages};
 use super::fault::failure;
 use super::place::{self, Need};
+use super::swap::Aside;
 use super::{DATABASE, lock, migrate, private, swap};
 
 /// Pages that are copied between two reports.
@@ -38,6 +39,7 @@ const LAST: &str = "last-backup";
 /// [`AtRest::backup`](toktra_siem_store::AtRest::backup) of the database in `dir`.
 pub(super) fn backup(dir: &Path, to: &Path, report: &mut dyn FnMut(Copied)) -> Result<BackedUp> {
     place::look(dir, Need::Read)?;
+    swap::finished(dir)?;
     let path = dir.join(DATABASE);
     if !path.is_file() {
         return Err(StoreError::NotFound);
@@ -187,6 +189,7 @@ pub(super) fn restore(
     place::readable(from)?;
     place::look(dir, Need::Write)?;
     let lock = lock(dir)?;
+    swap::finish(dir).map_err(|error| place::fault(&dir.join(DATABASE), &error))?;
     if dir.join(DATABASE).is_file() && !replace {
         return Err(StoreError::Conflict(format!(
             "there is a database in {} already. With --replace it is kept aside under another name",
@@ -200,7 +203,7 @@ pub(super) fn restore(
     let placed = copied.and_then(|bytes| {
         report(Copied { done: bytes, total: bytes, step: "checking" });
         let events = checked(&unfinished)?;
-        let aside = swap::put_in_place(dir, UNFINISHED, "replaced", now);
+        let aside = swap::put_in_place(dir, UNFINISHED, Aside::Replaced, now);
         Ok(Restored { events, aside: aside.map_err(|error| place::fault(&dir.join(DATABASE), &error))? })
     });
     let restored = placed.inspect_err(|_| {

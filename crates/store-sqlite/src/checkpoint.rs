@@ -5,10 +5,10 @@
 //! never waits for the writer either; so a log that is written without pause never comes to its end, and grows. When it has grown far enough,
 //! the writer brings in what little is left itself and begins the log anew.
 //!
-//! What the disk answers counts: an error of the disk means that nobody knows what the database file holds. The log still has all of it,
+//! What the disk answers counts: where it failed, nobody knows what the database file holds. The log still has all of it,
 //! since it is begun anew only after a checkpoint that succeeded; so nothing is accepted any more, and the next start reads the log.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::fault::is_io;
+use super::fault::{Judge, Verdict};
 use super::vitals::Pulse;
 
 /// Bytes of the log that are not in the database yet before they are brought there.
@@ -50,7 +50,7 @@ pub(super) struct Checkpoints {
     thread: Option<JoinHandle<()>>,
     /// Held by whoever moves pages.
     turn: Arc<Mutex<()>>,
-    pulse: Arc<Pulse>,
+    failures: Failures,
     page: u64,
     /// Pages of the log at which it is begun anew.
     most: u64,
@@ -64,11 +64,11 @@ impl Checkpoints {
         conn: &Connection,
         path: &Path,
         budget: Option<u64>,
-        pulse: Arc<Pulse>,
+        pulse: &Arc<Pulse>,
     ) -> rusqlite::Result<Self> {
         conn.pragma_update(None, "wal_autocheckpoint", 0)?;
         let page: u64 = conn.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0))?.max(1).into();
-        let most = budget.map_or(MOST, |budget| (budget / OF_BUDGET).clamp(STEP, MOST)) / page;
+        let most = most(budget) / page;
         // The file keeps the size that it has come to: where a log is written over what was there, a sync of the disk has one thing to write,
         // and where the file grows it has two. A quarter more for what readers may hold up.
         conn.pragma_update(None, "journal_size_limit", i64::try_from((most + most / 4) * page).unwrap_or(i64::MAX))?;
@@ -78,26 +78,30 @@ impl Checkpoints {
         own.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let (tell, told) = sync_channel(1);
         let turn = Arc::<Mutex<()>>::default();
-        let beside = Beside { conn: own, turn: Arc::clone(&turn), pulse: Arc::clone(&pulse), failing: false };
+        let failures =
+            || Failures { path: path.to_owned(), pulse: Arc::clone(pulse), judge: Judge::default(), failing: false };
+        let beside = Beside { conn: own, turn: Arc::clone(&turn), failures: failures() };
         // Without a thread the writer does all of it.
         let thread = std::thread::Builder::new().name("toktra-log".into()).spawn(move || beside.run(&told));
         let thread = thread.inspect_err(|error| tracing::warn!(%error, "no thread for checkpoints")).ok();
-        Ok(Self { tell, thread, turn, pulse, page, most, next: most })
+        Ok(Self { tell, thread, turn, failures: failures(), page, most, next: most })
     }
 
     /// A group has been committed on `conn`: has the log brought into the database where it is time.
     pub(super) fn committed(&mut self, conn: &Connection) {
-        if self.pulse.is_poisoned() {
+        if self.failures.pulse.is_poisoned() {
             return;
         }
         let log = match checkpoint(conn, "NOOP") {
             Ok(log) => log,
-            Err(error) => return failed(&self.pulse, &error, &mut false),
+            Err(error) => return self.failures.failed(&error),
         };
         if log.pages < self.most {
             self.next = self.most;
         }
-        if log.pages >= self.next {
+        // Where there is little room, the log is written over before it grows.
+        let crowded = self.failures.pulse.is_short() && log.pages * self.page >= STEP;
+        if crowded || log.pages >= self.next {
             self.begin_anew(conn);
         } else if (log.pages - log.moved.min(log.pages)) * self.page >= STEP {
             // One that is told already, or is at it, looks for itself.
@@ -112,10 +116,13 @@ impl Checkpoints {
         match done {
             // An eighth more before the next try, so that a reader of minutes does not make every group wait.
             Ok(log) if log.busy => self.next = log.pages + self.most / 8,
-            Ok(_) => self.next = self.most,
+            Ok(_) => {
+                self.next = self.most;
+                self.failures.over();
+            }
             Err(error) => {
                 self.next += self.most / 8;
-                failed(&self.pulse, &error, &mut false);
+                self.failures.failed(&error);
             }
         }
     }
@@ -133,24 +140,18 @@ impl Checkpoints {
 struct Beside {
     conn: Connection,
     turn: Arc<Mutex<()>>,
-    pulse: Arc<Pulse>,
-    /// The last one failed.
-    failing: bool,
+    failures: Failures,
 }
 
 impl Beside {
     fn run(mut self, told: &Receiver<()>) {
-        while told.recv().is_ok() && !self.pulse.is_poisoned() {
+        while told.recv().is_ok() && !self.failures.pulse.is_poisoned() {
             let turn = self.turn.lock();
             let done = checkpoint(&self.conn, "PASSIVE");
             drop(turn);
             match done {
-                Ok(_) => {
-                    if std::mem::take(&mut self.failing) {
-                        tracing::info!("the log is brought into the database again");
-                    }
-                }
-                Err(error) => failed(&self.pulse, &error, &mut self.failing),
+                Ok(_) => self.failures.over(),
+                Err(error) => self.failures.failed(&error),
             }
         }
     }
@@ -174,18 +175,47 @@ pub(super) fn leave_the_log(conn: &Connection) {
     }
 }
 
-/// Says once that a checkpoint failed; where the disk itself did, nothing is accepted any more.
-fn failed(pulse: &Pulse, error: &rusqlite::Error, failing: &mut bool) {
-    if is_io(error) {
-        if pulse.poison() {
-            tracing::error!(
-                %error,
-                "the disk failed while the log was brought into the database: nothing is accepted any more. Check the disk, then restart"
-            );
+/// What failed of the checkpoints that a connection made.
+struct Failures {
+    /// The database.
+    path: PathBuf,
+    pulse: Arc<Pulse>,
+    judge: Judge,
+    /// The last one failed.
+    failing: bool,
+}
+
+impl Failures {
+    /// One succeeded.
+    fn over(&mut self) {
+        self.judge.written();
+        if std::mem::take(&mut self.failing) {
+            tracing::info!("the log is brought into the database again");
         }
-    } else if !std::mem::replace(failing, true) {
-        tracing::warn!(%error, "the log could not be brought into the database: it grows until that succeeds");
     }
+
+    /// Says once that one failed; where the disk itself did, nothing is accepted any more.
+    fn failed(&mut self, error: &rusqlite::Error) {
+        let verdict = self.judge.verdict(error, &self.path);
+        if verdict == Verdict::Full {
+            self.pulse.starve();
+        }
+        if verdict == Verdict::Broken {
+            if self.pulse.poison() {
+                tracing::error!(
+                    %error,
+                    "the disk failed while the log was brought into the database: nothing is accepted any more. Check the disk, then restart"
+                );
+            }
+        } else if !std::mem::replace(&mut self.failing, true) {
+            tracing::warn!(%error, "the log could not be brought into the database: it grows until that succeeds");
+        }
+    }
+}
+
+/// Bytes of the log at which it is begun anew.
+pub(super) fn most(budget: Option<u64>) -> u64 {
+    budget.map_or(MOST, |budget| (budget / OF_BUDGET).clamp(STEP, MOST))
 }
 
 fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<Log> {

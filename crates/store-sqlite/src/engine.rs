@@ -16,7 +16,7 @@ use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::error::StoreError;
 use toktra_siem_store::next::Offers;
-use toktra_siem_store::{Aging, Clock, Next};
+use toktra_siem_store::{Aging, Clock, Next, Shortage};
 
 use super::SqliteOptions;
 use super::append::Pending;
@@ -24,11 +24,12 @@ use super::checkpoint;
 use super::codec::{uint, uuid};
 use super::damage;
 use super::evict::Position;
-use super::fault::{Fault, Outcome, is_io};
+use super::fault::{Fault, Judge, Outcome, Verdict};
 use super::ids::{IdMap, keeper};
 use super::open;
 use super::partition::{Loaded, Partitions};
 use super::ring::Ring;
+use super::space::Space;
 use super::writer::Writer;
 
 /// What the writer shares with whoever reads.
@@ -125,6 +126,11 @@ pub(super) struct Engine {
     pub(super) keeping: Option<Arc<AtomicBool>>,
     path: PathBuf,
     writer: Writer,
+    judge: Judge,
+    /// Room on the file system.
+    space: Space,
+    /// Rows that were changed before this transaction.
+    changes: u64,
     /// Bytes that may still be appended in this transaction, once asked.
     room: Option<u64>,
 }
@@ -136,6 +142,7 @@ impl Engine {
         path: PathBuf,
         options: SqliteOptions,
         writer: Writer,
+        space: Space,
         keeping: Option<Arc<AtomicBool>>,
     ) -> Outcome<Self> {
         let shared = Arc::new(Shared {
@@ -162,6 +169,9 @@ impl Engine {
             keeping,
             path,
             writer,
+            judge: Judge::default(),
+            space,
+            changes: 0,
             room: None,
         };
         engine.note_seen()?;
@@ -200,6 +210,7 @@ impl Engine {
     /// Begins a group.
     pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
         self.room = None;
+        self.changes = self.conn.total_changes();
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(())
     }
@@ -209,6 +220,10 @@ impl Engine {
         self.write_pending()?;
         self.catalogue()?;
         self.conn.prepare_cached("COMMIT")?.execute([])?;
+        // A group that only looked says nothing of the disk.
+        if self.conn.total_changes() != self.changes {
+            self.judge.written();
+        }
         Ok(())
     }
 
@@ -283,6 +298,16 @@ impl Engine {
         }
     }
 
+    /// What the failure of a group says of the disk.
+    pub(super) fn verdict(&mut self, error: &rusqlite::Error) -> Verdict {
+        let verdict = self.judge.verdict(error, &self.path);
+        if verdict == Verdict::Full {
+            self.space.ran_out();
+            self.refused_events();
+        }
+        verdict
+    }
+
     /// After a failed group: forgets it.
     pub(super) fn rolled_back(&mut self) -> Result<(), StoreError> {
         // Whoever waits for something of it hears that it is not.
@@ -309,20 +334,55 @@ impl Engine {
         result
     }
 
-    /// `Full` where the disk budget has no room for this many bytes more. The reserve is not offered to appends, so that deliveries
-    /// can still be recorded and payloads be trimmed.
+    /// Looks whether there is room on the file system before a group is begun: events that have none are refused without a transaction, so that
+    /// they hold up nothing else.
+    pub(super) fn admits_events(&mut self) -> bool {
+        if self.writer.pulse().take_starved() {
+            self.space.ran_out();
+        }
+        self.space.look(&self.conn);
+        if self.space.is_refusing() {
+            let budget = self.options.max_bytes.map_or(Ok(u64::MAX), |budget| self.left_of(budget));
+            self.space.calm_down(budget.unwrap_or(0));
+        }
+        self.space.admits()
+    }
+
+    /// Events were refused because the file system has no room.
+    pub(super) fn refused_events(&mut self) {
+        self.space.refused(Shortage::FileSystem, None);
+    }
+
+    /// `Full` where the disk budget or the file system has no room for this many bytes more. The reserve is not offered to appends, so that
+    /// deliveries can still be recorded and payloads be trimmed.
     pub(super) fn claim_room(&mut self, bytes: u64) -> Outcome<()> {
         let Some(budget) = self.options.max_bytes else { return Ok(()) };
         let room = match self.room {
             Some(room) => room,
-            None => budget.saturating_sub(self.options.reserve).saturating_sub(self.used_bytes()?),
+            None => self.left_of(budget)?,
         };
+        self.room = Some(room);
         if bytes > room {
-            self.room = Some(room);
+            let limit = budget.saturating_sub(self.options.reserve);
+            self.space.refused(Shortage::Budget, Some((limit, limit.saturating_sub(room))));
+            return Err(StoreError::Full.into());
+        }
+        if !self.space.claim(bytes) {
+            self.refused_events();
             return Err(StoreError::Full.into());
         }
         self.room = Some(room - bytes);
         Ok(())
+    }
+
+    /// What events may still fill of the disk budget.
+    fn left_of(&self, budget: u64) -> Outcome<u64> {
+        Ok(budget.saturating_sub(self.options.reserve).saturating_sub(self.used_bytes()?))
+    }
+
+    /// Whether the file system has so little room left that delivered payloads have to make some.
+    pub(super) fn is_short_of_room(&self, under_way: bool) -> bool {
+        self.space.is_crowded(under_way)
     }
 
     /// What the database holds on disk, free pages left out, its log included.
@@ -334,7 +394,7 @@ impl Engine {
 
     /// Brings the log into the database and closes it. After a failure of the disk (`poisoned`) nothing is moved any more: the next
     /// start reads what really is there.
-    pub(super) fn close(self, poisoned: bool) {
+    pub(super) fn close(mut self, poisoned: bool) {
         if poisoned {
             checkpoint::leave_the_log(&self.conn);
             return;
@@ -346,7 +406,7 @@ impl Engine {
         if let Err(error) = checkpoint::finish(&self.conn) {
             // Else SQLite would try it once more as it closes, and a sync that failed may then "succeed" without anything being on disk.
             checkpoint::leave_the_log(&self.conn);
-            if is_io(&error) {
+            if self.judge.verdict(&error, &self.path) == Verdict::Broken {
                 tracing::error!(%error, "the disk failed while the log was brought into the database at the end: the next start reads the log. Check the disk");
             } else {
                 tracing::warn!(%error, "the log could not be brought into the database at the end; the next start does it");

@@ -1,4 +1,4 @@
-//! Room under the disk budget: payloads that nobody waits for go before their time, the oldest first.
+//! Room under the disk budget, and on a file system that others fill: payloads that nobody waits for go before their time, the oldest first.
 //!
 //! A payload is needed as long as a stream may still send it: before its cursor has come to it, in a backlog range, in an open delivery,
 //! or parked. All others are deleted where they are: a run that holds both is written anew without them. The needed ones stay in their
@@ -54,9 +54,13 @@ impl SqliteOptions {
 }
 
 impl Engine {
-    /// Whether more than nine tenths of what appends may use are used.
+    /// Whether more than nine tenths of what appends may use are used, or the file system has little left.
     pub(super) fn is_crowded(&self) -> Outcome<bool> {
-        self.uses_more_than(9)
+        self.wants_room(false)
+    }
+
+    fn wants_room(&self, under_way: bool) -> Outcome<bool> {
+        Ok(self.is_short_of_room(under_way) || self.uses_more_than(if under_way { 8 } else { 9 })?)
     }
 
     fn uses_more_than(&self, tenths: u64) -> Outcome<bool> {
@@ -66,10 +70,11 @@ impl Engine {
     }
 }
 
-/// One turn. A pass begins when nine tenths of the budget are used, and ends at eight, or where nothing is left to look at.
+/// One turn. A pass begins when nine tenths of the budget are used, and ends at eight, or where nothing is left to look at; the same where the
+/// file system is nearly full.
 pub(super) fn evict(engine: &mut Engine, _: Retention, done: &mut Expired) -> Outcome<Turn> {
     let under_way = engine.eviction.take();
-    if !engine.uses_more_than(if under_way.is_some() { 8 } else { 9 })? {
+    if !engine.wants_room(under_way.is_some())? {
         return Ok(Turn::Idle);
     }
     let position = under_way.unwrap_or_default();

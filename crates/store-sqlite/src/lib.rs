@@ -6,7 +6,7 @@
 //!   ones take less room. [`convert`]: older layouts.
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up. [`damage`]: those that are not what was accepted any more.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
-//!   budget.
+//!   budget. [`space`]: room on the file system.
 //! - [`jobs`]: what people ask to be sent again, or given up.
 //! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file. [`place`]: why
 //!   a file cannot be used. [`at_rest`]: all of it as the server's commands see it.
@@ -78,6 +78,7 @@ mod repair;
 mod ring;
 mod rows;
 mod settle;
+mod space;
 mod standin;
 mod streams;
 mod swap;
@@ -164,7 +165,13 @@ impl Sqlite {
     /// Errors: `Conflict` where another process has the directory open, or a newer version wrote the database; `Damaged` where it cannot
     /// be read; `Unusable` where this process may not use the directory or a file in it; `Unavailable` where the disk refuses.
     pub fn open(dir: &Path, options: SqliteOptions) -> Result<Arc<Self>> {
-        Self::assemble(dir, options, Some(Arc::default()))
+        Self::assemble(dir, options, Some(Arc::default())).map_err(|error| match error {
+            // SQLite says of a file that finds no room that it cannot be opened.
+            StoreError::Unavailable { .. } if space::probe(&dir.join(DATABASE)).is_err_and(|e| space::is_short(&e)) => {
+                StoreError::Full
+            }
+            other => other,
+        })
     }
 
     /// As [`Sqlite::open`]; `keeping` is true while the thread that keeps the index of ids runs, and `None` where the caller is that thread.
@@ -172,17 +179,22 @@ impl Sqlite {
         place::look(dir, Need::Write)?;
         let (lock, options) = (lock(dir)?, options.fitted());
         let path = dir.join(DATABASE);
+        swap::finish(dir).map_err(|error| place::fault(&path, &error))?;
         // SQLite gives its log and its index the mode of the database.
         private(&path).map_err(|error| place::fault(&path, &error))?;
-        let conn = migrate::open_writer(&path)?;
-        standin::tell(&conn).map_err(|fault| fault.into_error("looking at what is configured"))?;
         let (writer, inbox) = writer::Writer::new();
+        let mut space = space::Space::new(&path, &options, Arc::clone(writer.pulse()));
+        let conn = migrate::open_writer(&path).or_else(|error| match error {
+            // A log and its index have to be made, and there may be things to convert.
+            StoreError::Full | StoreError::Unavailable { .. } if space.give_up() => migrate::open_writer(&path),
+            other => Err(other),
+        })?;
+        standin::tell(&conn).map_err(|fault| fault.into_error("looking at what is configured"))?;
         let (max_bytes, reserve) = (options.max_bytes, options.reserve);
-        let engine = engine::Engine::load(conn, path.clone(), options, writer.clone(), keeping)
+        let engine = engine::Engine::load(conn, path.clone(), options, writer.clone(), space, keeping)
             .map_err(|fault| fault.into_error("reading the state of the database"))?;
         let (shared, aging) = (Arc::clone(&engine.shared), Arc::clone(&engine.aging));
-        let pulse = Arc::clone(writer.pulse());
-        let checkpoints = checkpoint::Checkpoints::start(&engine.conn, &path, max_bytes, pulse)
+        let checkpoints = checkpoint::Checkpoints::start(&engine.conn, &path, max_bytes, writer.pulse())
             .map_err(|error| fault::failure(&error, "opening the database"))?;
         let thread = writer::Writer::start(inbox, engine, checkpoints)
             .map_err(|e| StoreError::Unavailable { context: "starting the writer's thread", source: e.into() })?;

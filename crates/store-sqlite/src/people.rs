@@ -19,11 +19,12 @@ use super::codec::{Word, uint, uuid};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome, failure};
 use super::place::{self, Need};
-use super::{DATABASE, Sqlite, migrate};
+use super::{DATABASE, Sqlite, migrate, swap};
 
 /// [`AtRest::has_people`](toktra_siem_store::AtRest::has_people) of the database in `dir`.
 pub(super) fn has_people(dir: &Path) -> Result<bool> {
     place::look(dir, Need::Write)?;
+    swap::finished(dir)?;
     let path = dir.join(DATABASE);
     if !path.is_file() {
         return Err(StoreError::NotFound);

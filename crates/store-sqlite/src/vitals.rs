@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use toktra_siem_core::histogram::Histogram;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::error::Result;
-use toktra_siem_store::{Disk, Vitals, Watched};
+use toktra_siem_store::{Disk, Shortage, Vitals, Watched};
 
 use super::fault::Outcome;
 use super::{Sqlite, backup};
@@ -25,6 +26,11 @@ const COMMIT_SECONDS: &[f64] =
 #[derive(Debug)]
 pub(super) struct Pulse {
     poisoned: AtomicBool,
+    /// A checkpoint has met a full disk.
+    starved: AtomicBool,
+    /// The file system has little room left.
+    short: AtomicBool,
+    refusing: Mutex<Option<Shortage>>,
     groups: Histogram,
     commits: Histogram,
 }
@@ -32,7 +38,10 @@ pub(super) struct Pulse {
 impl Default for Pulse {
     fn default() -> Self {
         Self {
-            poisoned: AtomicBool::new(false),
+            poisoned: AtomicBool::default(),
+            starved: AtomicBool::default(),
+            short: AtomicBool::default(),
+            refusing: Mutex::default(),
             groups: Histogram::new(GROUP_SIZES),
             commits: Histogram::new(COMMIT_SECONDS),
         }
@@ -52,6 +61,31 @@ impl Pulse {
         !self.poisoned.swap(true, Ordering::SeqCst)
     }
 
+    /// A checkpoint has met a full disk: the writer's thread acts upon it.
+    pub(super) fn starve(&self) {
+        self.starved.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether that was so since it was asked last.
+    pub(super) fn take_starved(&self) -> bool {
+        self.starved.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether the file system has little room left.
+    pub(super) fn set_short(&self, short: bool) {
+        self.short.store(short, Ordering::SeqCst);
+    }
+
+    /// What was set last.
+    pub(super) fn is_short(&self) -> bool {
+        self.short.load(Ordering::SeqCst)
+    }
+
+    /// Why events are refused, if they are.
+    pub(super) fn set_refusing(&self, why: Option<Shortage>) {
+        *self.refusing.lock() = why;
+    }
+
     /// Whether nothing is written any more.
     pub(super) fn is_poisoned(&self) -> bool {
         self.poisoned.load(Ordering::SeqCst)
@@ -68,6 +102,7 @@ impl Sqlite {
             queued_others: self.writer.queued_others(),
             poisoned: pulse.is_poisoned(),
             clock_ahead: self.aging.ahead(),
+            refusing: *pulse.refusing.lock(),
             group_size: pulse.groups.read(),
             commit_seconds: pulse.commits.read(),
         }
@@ -105,9 +140,24 @@ fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |m| m.len())
 }
 
+/// Pages of the database.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pages {
+    pub(super) all: u64,
+    /// Those of them that hold nothing.
+    pub(super) free: u64,
+    /// Bytes of one.
+    pub(super) size: u64,
+}
+
+/// How many pages there are.
+pub(super) fn pages(conn: &Connection) -> Outcome<Pages> {
+    let get = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, u32>(0)).map(u64::from);
+    Ok(Pages { all: get("page_count")?, free: get("freelist_count")?, size: get("page_size")? })
+}
+
 /// Bytes of the database's pages, free ones left out.
 pub(super) fn pages_in_use(conn: &Connection) -> Outcome<u64> {
-    let get = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
-    let pages = u64::from(get("page_count")?).saturating_sub(u64::from(get("freelist_count")?));
-    Ok(pages * u64::from(get("page_size")?))
+    let pages = pages(conn)?;
+    Ok(pages.all.saturating_sub(pages.free) * pages.size)
 }

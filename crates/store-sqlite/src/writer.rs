@@ -21,7 +21,7 @@ use toktra_siem_store::error::{Result, StoreError};
 
 use super::checkpoint::Checkpoints;
 use super::engine::Engine;
-use super::fault::{Fault, Outcome, failure, is_io};
+use super::fault::{Fault, Outcome, Verdict, failure};
 use super::places::{Place, Places, Weight};
 use super::turns::Turns;
 use super::vitals::Pulse;
@@ -58,6 +58,7 @@ trait Job: Send {
 /// Why a transaction did not commit.
 enum Lost {
     Failed(rusqlite::Error),
+    Full,
     Poisoned,
 }
 
@@ -120,6 +121,7 @@ impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
             // What was refused was refused, whatever became of the rest.
             (Some(_), Some(Err(refused))) => Err(refused),
             (Some(Lost::Failed(error)), _) => Err(failure(error, context)),
+            (Some(Lost::Full), _) => Err(StoreError::Full),
             (Some(Lost::Poisoned) | None, _) => Err(StoreError::Unavailable {
                 context,
                 source: "the disk failed earlier, and what it holds is uncertain: check it, then restart the server"
@@ -404,6 +406,19 @@ impl Inbox {
     /// Writes a group and answers everybody in it.
     fn serve(&self, engine: &mut Engine, mut group: Vec<Box<dyn Job>>) {
         let poisoned = self.pulse.is_poisoned();
+        if !poisoned && !engine.admits_events() {
+            let (refused, others): (Vec<_>, Vec<_>) = group.into_iter().partition(|job| job.appends());
+            if !refused.is_empty() {
+                engine.refused_events();
+            }
+            for job in refused {
+                job.answer(Some(&Lost::Full));
+            }
+            group = others;
+        }
+        if group.is_empty() {
+            return;
+        }
         let lost = if poisoned { Some(Lost::Poisoned) } else { self.measured(engine, &mut group) };
         for job in group {
             job.answer(lost.as_ref());
@@ -443,14 +458,17 @@ fn commit(engine: &mut Engine, group: &mut [Box<dyn Job>], poisoned: &mut bool) 
         }
         Err(error) => error,
     };
-    // After a failed fsync the kernel may have dropped the pages: trying again could "succeed" without them being on disk.
-    *poisoned = is_io(&error);
-    tracing::error!(%error, poisoned = *poisoned, work = group.len(), "a group of writes failed and was rolled back");
+    let verdict = engine.verdict(&error);
+    *poisoned = verdict == Verdict::Broken;
+    // A full disk is told of once, when it begins.
+    if verdict != Verdict::Full {
+        tracing::error!(%error, poisoned = *poisoned, work = group.len(), "a group of writes failed and was rolled back");
+    }
     if let Err(error) = engine.rolled_back() {
         tracing::error!(%error, "the state could not be read again after a failure; the store refuses writes until restart");
         *poisoned = true;
     }
-    Some(Lost::Failed(error))
+    Some(if verdict == Verdict::Full { Lost::Full } else { Lost::Failed(error) })
 }
 
 /// Appends first: what they wrote is then written as one run for each org, and the rest of the group sees it.

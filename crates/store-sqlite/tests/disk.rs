@@ -26,6 +26,14 @@ const BROKEN: &str = "broken";
 const ONCE: &str = "once";
 /// While this one is, writing it fails with `ENOSPC`.
 const FULL: &str = "full";
+/// While this one is, no file there can be written: a quota is used up (`EDQUOT`).
+const QUOTA: &str = "quota";
+/// While this one is, no file there can grow beyond 4 MB (`EFBIG`).
+const LIMIT: &str = "limit";
+/// While this one is, the index of the log cannot be written, and no other file either (`ENOSPC`).
+const NO_INDEX: &str = "no-index";
+/// While this one is, no file there can be written (`EIO`).
+const DEAD: &str = "dead";
 
 const SHIM: &str = r#"
 #define _GNU_SOURCE
@@ -35,16 +43,21 @@ const SHIM: &str = r#"
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int is(int fd, const char *what) {
+/* Whether the file has a name that begins so, and a file `what` is beside it. */
+static int named(int fd, const char *begins, const char *what) {
     char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, sizeof path - 16);
     if (length < 10) return 0;
     path[length] = 0;
     char *name = strrchr(path, '/');
-    if (!name || strcmp(name, "/toktra.db")) return 0;
+    if (!name || strncmp(name + 1, begins, strlen(begins))) return 0;
     strcpy(name + 1, what);
     return access(path, F_OK) == 0;
+}
+
+static int is(int fd, const char *what) {
+    return !named(fd, "toktra.db-", what) && named(fd, "toktra.db", what);
 }
 
 static int once(int fd) {
@@ -55,6 +68,16 @@ static int once(int fd) {
     path[length] = 0;
     strcpy(strrchr(path, '/') + 1, "once");
     return unlink(path) == 0;
+}
+
+/* The error that writing so far fails with. */
+static int refuses(int fd, off_t end) {
+    if (is(fd, "full")) return ENOSPC;
+    if (named(fd, "toktra.", "quota")) return EDQUOT;
+    if (named(fd, "toktra.", "limit") && end > 4 << 20) return EFBIG;
+    if (named(fd, "toktra.db-shm", "no-index") || named(fd, "toktra.probe", "no-index")) return ENOSPC;
+    if (named(fd, "toktra.", "dead")) return EIO;
+    return 0;
 }
 
 int fdatasync(int fd) {
@@ -68,12 +91,14 @@ int fsync(int fd) {
 }
 
 ssize_t write(int fd, const void *data, size_t length) {
-    if (is(fd, "full")) { errno = ENOSPC; return -1; }
+    int refused = refuses(fd, lseek(fd, 0, SEEK_CUR) + length);
+    if (refused) { errno = refused; return -1; }
     return syscall(SYS_write, fd, data, length);
 }
 
 ssize_t pwrite64(int fd, const void *data, size_t length, off_t at) {
-    if (is(fd, "full")) { errno = ENOSPC; return -1; }
+    int refused = refuses(fd, at + length);
+    if (refused) { errno = refused; return -1; }
     return syscall(SYS_pwrite64, fd, data, length, at);
 }
 
@@ -214,5 +239,62 @@ async fn a_sync_that_fails_while_a_layout_is_brought_along_refuses_the_start() {
     let store = Sqlite::open(&dir, SqliteOptions::default()).expect("the next start");
     let org = store.all_connectors().await.expect("its connector")[0].connector.org;
     assert_eq!(*store.head(org).await.expect("a head").borrow(), Seq(3));
+    store.close().await.expect("closed");
+}
+
+/// Whatever the system calls it: where nothing more fits, events are refused, and taken once there is room; no restart is needed.
+async fn is_as_a_full_disk(name: &str, marker: &str) {
+    let Some(dir) = in_a_child(name) else { return };
+    let store = opened(&dir).await;
+    assert_eq!(append_until_refused(&store, 0, 30).await.0, 30);
+    std::fs::write(dir.join(marker), "").expect("no more room");
+    // More than the first piece of the log's index, and what a checkpoint takes along.
+    let (mut accepted, refused) = append_until_refused(&store, 100, 1_000).await;
+    assert!(matches!(refused, Some(StoreError::Full)), "{accepted} accepted, then {refused:?}");
+    for n in 0..5 {
+        match store.append(vec![event((1 << 40) + n)]).await {
+            // A checkpoint has come to its end, so that the log begins anew within the room that it has.
+            Ok(_) => accepted += 1,
+            Err(refused) => assert!(matches!(refused, StoreError::Full), "{refused:?}"),
+        }
+    }
+    assert!(!store.vitals().poisoned);
+    std::fs::remove_file(dir.join(marker)).expect("room");
+    assert_eq!(append_until_refused(&store, 1 << 41, 300).await.0, 300);
+    store.close().await.expect("closed");
+    drop(store);
+    let store = Sqlite::open(&dir, SqliteOptions::default()).expect("the same store");
+    assert_eq!(*store.head(ORG).await.expect("a head").borrow(), Seq(30 + accepted + 300));
+    store.close().await.expect("closed");
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up_is_as_a_full_disk() {
+    is_as_a_full_disk("a_quota_that_is_used_up_is_as_a_full_disk", QUOTA).await;
+}
+
+#[tokio::test]
+async fn a_file_that_may_not_grow_is_as_a_full_disk() {
+    is_as_a_full_disk("a_file_that_may_not_grow_is_as_a_full_disk", LIMIT).await;
+}
+
+#[tokio::test]
+async fn an_index_of_the_log_that_cannot_grow_is_as_a_full_disk() {
+    is_as_a_full_disk("an_index_of_the_log_that_cannot_grow_is_as_a_full_disk", NO_INDEX).await;
+}
+
+/// A disk that answers with errors wherever it is written is no full one.
+#[tokio::test]
+async fn nothing_is_accepted_once_no_file_can_be_written() {
+    let Some(dir) = in_a_child("nothing_is_accepted_once_no_file_can_be_written") else { return };
+    let store = opened(&dir).await;
+    assert_eq!(append_until_refused(&store, 0, 30).await.0, 30);
+    std::fs::write(dir.join(DEAD), "").expect("a broken disk");
+    let refused = store.append(vec![event(30)]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
+    assert!(store.vitals().poisoned);
+    std::fs::remove_file(dir.join(DEAD)).expect("a disk that is well again");
+    let refused = store.append(vec![event(30)]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "until a restart: {refused:?}");
     store.close().await.expect("closed");
 }

@@ -148,6 +148,6 @@ pub trait EventLog: Send + Sync {
     /// its own accord (behind every cursor, in no backlog range, no open delivery, and not parked). Undelivered ones never do.
     async fn expire(&self, retention: Retention) -> Result<Expired>;
 
-    /// Whether the disk budget is so nearly used up that [`Self::expire`] should be called now. False where there is no budget.
+    /// Whether the disk budget is so nearly used up, or the file system so nearly full, that [`Self::expire`] should be called now. False where there is no budget.
     async fn crowded(&self) -> Result<bool>;
 }

@@ -67,7 +67,7 @@ pub use org::{DeliveryDetail, EventFate, HistoryQuery, LastAttempt, ListedDelive
 pub use people::{PasswordHash, SessionRecord, SessionStore, UserOutcome, UserRecord, UserSave, UserStore};
 pub use toktra_siem_core::connector::Resume;
 pub use toktra_siem_core::people::{ActorKind, Scope};
-pub use watched::{Disk, Vitals, Watched};
+pub use watched::{Disk, Shortage, Vitals, Watched};
 
 /// Where a store takes the time from: acceptance times, and when something was made or saved. It may jump, backwards too.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

@@ -21,10 +21,34 @@ pub struct Vitals {
     pub poisoned: bool,
     /// By how much the clock is ahead of the time by which things age.
     pub clock_ahead: Duration,
+    /// What new events are refused for at present ([`StoreError::Full`]), while everything else is written.
+    pub refusing: Option<Shortage>,
     /// How many pieces of work each group had.
     pub group_size: Reading,
     /// How long each group's transaction took, in seconds.
     pub commit_seconds: Reading,
+}
+
+/// What there is not enough of for new events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shortage {
+    /// The disk budget.
+    Budget,
+    /// Room on the file system, whoever fills it.
+    FileSystem,
+}
+
+impl Shortage {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Budget, Self::FileSystem];
+
+    /// Its name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::FileSystem => "file_system",
+        }
+    }
 }
 
 /// What the database takes on disk.

@@ -24,7 +24,7 @@ use toktra_siem_core::invariant::Invariant;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_edge::Edge;
 use toktra_siem_platform::Registry;
-use toktra_siem_store::{Appended, Store, StoreError, Watched};
+use toktra_siem_store::{Appended, Shortage, Store, StoreError, Watched};
 use toktra_siem_wire::Code;
 
 mod ends;
@@ -148,6 +148,11 @@ impl Telemetry {
     /// Whether the store takes no more writes until the process is restarted.
     pub fn store_is_poisoned(&self) -> bool {
         self.store.as_ref().is_some_and(|store| store.vitals().poisoned)
+    }
+
+    /// What there is not enough of for new events, if they are refused at present.
+    pub fn shortage(&self) -> Option<Shortage> {
+        self.store.as_ref().and_then(|store| store.vitals().refusing)
     }
 
     /// The page of `GET /metrics`.

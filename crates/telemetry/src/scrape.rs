@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_edge::Figures;
-use toktra_siem_store::{ChannelRecord, Disk, Store, StoreError, StreamOverview, Vitals};
+use toktra_siem_store::{ChannelRecord, Disk, Shortage, Store, StoreError, StreamOverview, Vitals};
 use toktra_siem_wire::Code;
 
 use super::ends::{Certificates, Ends};
@@ -379,6 +379,12 @@ fn writer(page: &mut Page, vitals: &Vitals) {
         "By how much the clock is ahead of the time by which events age: it has jumped, or nothing ran for so long. Nothing expires because of it.",
     )
     .value(vitals.clock_ahead.as_secs_f64());
+    let help =
+        "1 while new events are refused (507) for want of room, by what there is not enough of: budget, file_system.";
+    let mut refusing = page.gauge("toktra_siem_store_refusing", help);
+    for cause in Shortage::ALL {
+        refusing.with(&[("cause", cause.word())], u8::from(vitals.refusing == Some(cause)));
+    }
     page.histogram("toktra_siem_store_group_size", "Events and other writes that were committed together.")
         .reading(&[], &vitals.group_size);
     page.histogram("toktra_siem_store_commit_duration_seconds", "How long a transaction took, until it was on disk.")

@@ -8,4 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct ServiceStatus {
     /// `ok`, or `ready`.
     pub status: String,
+    /// What there is not enough of, so that new events are refused with 507 while deliveries go on: `budget`, the disk budget, or
+    /// `file_system`. Absent while events are taken in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortage: Option<String>,
 }

@@ -15,6 +15,8 @@ mod elasticsearch_real;
 mod elasticsearch_template;
 mod environment;
 mod first_run;
+mod first_start;
+mod full_disk;
 mod hec_collector;
 mod hec_dialects;
 mod insight;

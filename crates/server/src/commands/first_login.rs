@@ -11,8 +11,8 @@ use toktra_siem_cli::output::Output;
 use toktra_siem_config::{Config, value};
 use toktra_siem_store::StoreError;
 
-use super::{CliError, World, not_opened, serve};
-use crate::service::{at_rest, explained, first_link, remove_private};
+use super::{CliError, World, not_opened};
+use crate::service::{FIRST_LOGIN_FILE, at_rest, explained, first_link, remove_private};
 
 /// The address that the link begins with, and the form of the output.
 #[derive(Debug, Args)]
@@ -42,7 +42,7 @@ pub(super) fn run(options: &FirstLoginOptions, file: Option<&Path>, world: &mut 
     let failed = |error: &std::io::Error| CliError::Failed(format!("No link was made: {}.", explained(dir, error)));
     first_link::renew(dir, &token).map_err(|error| failed(&error))?;
     // What it holds is void now.
-    remove_private(&dir.join(serve::FIRST_LOGIN_FILE)).map_err(|error| failed(&error))?;
+    remove_private(&dir.join(FIRST_LOGIN_FILE)).map_err(|error| failed(&error))?;
     let link = link.expose_secret();
     let text = format!(
         "Open this link to create the first admin account. It works once, while the server runs; every older link is void.\n\n    {link}\n"

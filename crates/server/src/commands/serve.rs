@@ -8,13 +8,8 @@ use toktra_siem_config::Config;
 use toktra_siem_telemetry::log::LogFormat;
 
 use super::{CliError, World, notify, signals};
-use crate::service::{Service, remove_private, write_private};
+use crate::service::{FIRST_KEY_FILE, FIRST_LOGIN_FILE, Service, remove_private, write_private};
 use crate::supervisor::Ended;
-
-/// Where the first key goes where nobody looks at a terminal.
-const FIRST_KEY_FILE: &str = "first-api-key";
-/// And the link to the first account.
-pub(super) const FIRST_LOGIN_FILE: &str = "first-login-link";
 
 /// Files in the data directory for what is to be handed out, each for the server's user alone.
 struct Handed {

@@ -238,7 +238,7 @@ fn full(org: &Org<'_>, now: Timestamp) -> Notice {
     Notice {
         subject: org.name.to_owned(),
         at: now,
-        what: "is about to refuse events, because the disk budget is nearly used up".to_owned(),
+        what: "is about to refuse events, because the disk budget is nearly used up, or the disk nearly full".to_owned(),
         what_of_many: "are about to refuse events".to_owned(),
         cause: "Nothing that was delivered is left to remove.".to_owned(),
         advice: "Bring connectors with a backlog back, set TOKTRA_SIEM_MAX_DISK to a larger size, or give the service a larger disk.".to_owned(),

@@ -21,6 +21,8 @@ pub(crate) use toktra_siem_store_sqlite::{explained, newest_layout};
 use zeroize::Zeroizing;
 
 use super::StartError;
+use super::first_key::FIRST_KEY_FILE;
+use super::first_link::FIRST_LOGIN_FILE;
 
 /// Holds the encryption key in the data directory; not part of backups (docs/configuration.md).
 const KEY_FILE: &str = "encryption.key";
@@ -112,7 +114,8 @@ pub(crate) fn has_key_file(dir: &Path) -> bool {
     dir.join(KEY_FILE).is_file()
 }
 
-fn read_private(path: &Path) -> io::Result<Zeroizing<String>> {
+/// Reads a file that only the server's user should be able to read.
+pub(super) fn read_private(path: &Path) -> io::Result<Zeroizing<String>> {
     let mut file = File::open(path)?;
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
         tracing::warn!(path = %path.display(), "the key file can be read by other users; set its mode to 0600");
@@ -122,12 +125,39 @@ fn read_private(path: &Path) -> io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// Writes a secret into a new file that only the server's user may read; durable once this returns. Fails where the file exists.
+/// Writes a secret into a new file that only the server's user may read; durable once this returns. Fails where the file exists. Whenever this
+/// is interrupted, there is the whole file or none.
 pub fn write_private(path: &Path, secret: &SecretString) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{}", secret.expose_secret())?;
-    file.sync_all()?;
+    let unfinished = unfinished(path);
+    remove_private(&unfinished)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    let named = writeln!(file, "{}", secret.expose_secret()).and_then(|()| file.sync_all()).and_then(|()| {
+        match std::fs::hard_link(&unfinished, path) {
+            Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => Err(taken),
+            // Not every file system has links (exFAT, many shares). Nobody else makes files in a directory that this process has locked.
+            Err(_) if !path.try_exists()? => std::fs::rename(&unfinished, path),
+            linked => linked,
+        }
+    });
+    let removed = remove_private(&unfinished);
+    named.and(removed)?;
     File::open(path.parent().map_or(PathBuf::from("."), Path::to_owned))?.sync_all()
+}
+
+/// The name of such a file until it is whole.
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+/// Removes what a start that was interrupted left of such files.
+pub(super) fn tidy(dir: &Path) -> Result<(), StartError> {
+    for name in [KEY_FILE, FIRST_KEY_FILE, FIRST_LOGIN_FILE] {
+        let path = unfinished(&dir.join(name));
+        remove_private(&path).map_err(|error| StartError::DataDir(explained(&path, &error)))?;
+    }
+    Ok(())
 }
 
 /// Removes such a file, where there is one: what it holds is void.

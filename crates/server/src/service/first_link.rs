@@ -13,6 +13,8 @@ use toktra_siem_identity::first_login::{Mark, OneTimeLink, Renewed};
 
 use super::{Base, StartError, remove_private};
 
+/// Where the link of a start goes in the data directory where nobody looks at a terminal.
+pub(crate) const FIRST_LOGIN_FILE: &str = "first-login-link";
 /// Holds the hash of the newest link that the command made.
 const FILE: &str = "first-login";
 /// The same, until it is whole.

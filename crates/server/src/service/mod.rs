@@ -14,37 +14,38 @@ use toktra_siem_base::clock::{Clock, SystemClock};
 use toktra_siem_base::random::{Random, SystemRandom};
 use toktra_siem_base::vault::Vault;
 use toktra_siem_config::Config;
-use toktra_siem_core::ids::{ApiKeyId, OrgId};
+use toktra_siem_core::ids::OrgId;
 use toktra_siem_dispatch::node::Node;
 use toktra_siem_dispatch::traffic::Recorder;
 use toktra_siem_edge::{Edge, descriptors};
 use toktra_siem_egress::{EgressPolicy, Transport};
-use toktra_siem_identity::api_keys;
 use toktra_siem_identity::first_login::{Entrance, Welcome};
 use toktra_siem_identity::passwords::{Argon2id, Passwords};
 use toktra_siem_notify::Courier;
 use toktra_siem_page::Dashboard;
 use toktra_siem_page::tour::Tour;
 use toktra_siem_platform::Registry;
-use toktra_siem_store::{
-    Actor, Aging, ApiKeyRecord, AuditEntry, Backend, Change, ClockTrust, Milestone, Store, StoreError, Watched,
-};
+use toktra_siem_store::{Actor, Aging, AuditEntry, Backend, ClockTrust, Milestone, Store, StoreError, Watched};
 use toktra_siem_telemetry::Telemetry;
 use toktra_siem_telemetry::trace::export;
 
 use crate::environment::{Environs, connector_id};
 use crate::notices::send::Teller;
 use crate::supervisor::{Ended, Stage, Supervisor};
+use first_key::{FIRST_START, FirstKey};
 
 mod data;
 mod face;
 mod first_admin;
+mod first_key;
 pub(crate) mod first_link;
 mod places;
 mod tasks;
 
 pub(crate) use data::{at_rest, explained, has_key_file, make_dir, newest_layout};
 pub use data::{open_store, remove_private, write_private};
+pub use first_key::FIRST_KEY_FILE;
+pub(crate) use first_link::FIRST_LOGIN_FILE;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -118,15 +119,6 @@ pub struct Service {
     grace: Duration,
 }
 
-/// The key that opens a server nobody has a key for yet, until it is handed out.
-struct FirstKey {
-    id: ApiKeyId,
-    key: SecretString,
-}
-
-/// Whom the audit log names for what is made at a first start.
-const FIRST_START: &str = "first start";
-
 /// What most parts are made from.
 struct Base {
     store: Arc<dyn Store>,
@@ -179,6 +171,7 @@ impl Service {
         demo: Option<(Welcome, Tour)>,
     ) -> Result<Self, StartError> {
         let store: Arc<dyn Store> = backend.clone();
+        data::tidy(&config.data_dir)?;
         let vault = Arc::new(data::vault(config, Arc::clone(&random))?);
         let listening = TcpListener::bind(config.listen).await;
         let listener = listening.map_err(|source| StartError::Listen { address: config.listen, source })?;
@@ -230,7 +223,7 @@ impl Service {
         if let Some(admin) = &config.first_admin {
             first_admin::make(&base, admin).await?;
         }
-        let first_key = base.first_key(config.api_key.is_none()).await?;
+        let first_key = base.first_key(config).await?;
         let (first_login, setup) = base.setup_link(&config.data_dir).await?;
 
         let (welcome, tour) = demo.unzip();
@@ -358,28 +351,6 @@ fn telemetry(
 }
 
 impl Base {
-    /// Makes the first key, once in the life of the data directory, and only where it is `wanted`.
-    async fn first_key(&self, wanted: bool) -> Result<Option<FirstKey>, StoreError> {
-        let now = self.clock.now();
-        if self.store.milestone(Milestone::FirstKey).await?.is_some() {
-            return Ok(None);
-        }
-        if !wanted {
-            self.store.reach(Milestone::FirstKey, now).await?;
-            return Ok(None);
-        }
-        let (org, name) = (Some(self.default_org), "first key".to_owned());
-        let (key, record) = api_keys::make(&*self.random, now, org, name, api_keys::ORG_SCOPES.to_vec());
-        let detail = json!({ "after": { "name": record.name, "prefix": record.prefix, "scopes": record.scopes } });
-        let actor = Actor::from(FIRST_START);
-        let record = ApiKeyRecord { created_by: Some(actor.name.clone()), ..record };
-        let id = record.id;
-        let (action, object) = ("api_key.create".to_owned(), id.to_string());
-        let audit = AuditEntry { at: now, actor, action, object, detail };
-        self.store.create_key(Change { value: record, audit }).await?;
-        Ok(Some(FirstKey { id, key }))
-    }
-
     /// Starts every task in its stage.
     fn supervise(
         self,

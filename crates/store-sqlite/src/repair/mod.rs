@@ -16,7 +16,7 @@ use toktra_siem_store::error::{Result, StoreError};
 use super::check::{self, Pages};
 use super::fault::Outcome;
 use super::place::{self, Need};
-use super::swap;
+use super::swap::{self, Aside};
 use super::{DATABASE, jobs, lock, migrate, private};
 
 mod books;
@@ -29,11 +29,13 @@ const UNFINISHED: &str = "toktra.db.repairing";
 /// [`AtRest::repair`](toktra_siem_store::AtRest::repair) of the database in `dir`; takes as long as it takes to read and write everything.
 pub(super) fn repair(dir: &Path, now: Timestamp) -> Result<Repaired> {
     place::look(dir, Need::Write)?;
+    swap::finished(dir)?;
     let path = dir.join(DATABASE);
     if !path.is_file() {
         return Err(StoreError::NotFound);
     }
     let lock = lock(dir)?;
+    swap::finish(dir).map_err(|error| place::fault(&path, &error))?;
     let source = open_source(&path)?;
     if check::whole(&source, Pages::All).is_some() {
         return Ok(Repaired::default());
@@ -46,7 +48,7 @@ pub(super) fn repair(dir: &Path, now: Timestamp) -> Result<Repaired> {
         let _ = swap::remove_unfinished(dir, UNFINISHED);
     })?;
     drop(source);
-    let placed = swap::put_in_place(dir, UNFINISHED, "damaged", now);
+    let placed = swap::put_in_place(dir, UNFINISHED, Aside::Damaged, now);
     repaired.damaged = placed.map_err(|error| place::fault(&path, &error))?;
     drop(lock);
     Ok(repaired)

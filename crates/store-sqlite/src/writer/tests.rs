@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::*;
 use crate::SqliteOptions;
 use crate::migrate::open_writer;
+use crate::space::Space;
 
 type Answer = Pin<Box<dyn Future<Output = Result<usize>>>>;
 
@@ -30,8 +31,9 @@ impl Paused {
     fn new(dir: &Path) -> Self {
         let (writer, inbox) = Writer::new();
         let path = dir.join("x.db");
-        let engine =
-            Engine::load(open_writer(&path).unwrap(), path, SqliteOptions::default(), writer.clone(), None).unwrap();
+        let space = Space::new(&path, &SqliteOptions::default(), Arc::clone(writer.pulse()));
+        let conn = open_writer(&path).unwrap();
+        let engine = Engine::load(conn, path, SqliteOptions::default(), writer.clone(), space, None).unwrap();
         Self { writer, inbox, engine, run: Arc::default() }
     }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use parking_lot::Mutex;
 use regex::Regex;
 use secrecy::SecretBox;
 use serde_json::{Value, json};
@@ -145,8 +146,11 @@ impl World<InProcess> {
         store.create_org(Change { value: org, audit: audit() }).await.unwrap();
         let random = options.random;
         let dispatch = Arc::new(Recorder::default());
-        let watched =
-            Arc::new(Watch { store: Arc::clone(&store).watched().unwrap(), poisoned: AtomicBool::new(false) });
+        let watched = Arc::new(Watch {
+            store: Arc::clone(&store).watched().unwrap(),
+            poisoned: AtomicBool::new(false),
+            refusing: Mutex::default(),
+        });
         let registry = Registry::standard();
         let edge = Edge::new(options.edge, vec!["127.0.0.1/32".parse().unwrap()]);
         let transport = Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names)));

@@ -15,7 +15,7 @@ use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};
 use toktra_siem_egress::{Resolver, Stage, StageName};
 use toktra_siem_platform::Registry;
-use toktra_siem_store::{Disk, StoreError, Vitals, Watched};
+use toktra_siem_store::{Disk, Shortage, StoreError, Vitals, Watched};
 use uuid::Uuid;
 
 /// Remembers which connectors it was told of, and answers for every template.
@@ -135,12 +135,15 @@ pub struct Watch {
     pub(super) store: Arc<dyn Watched>,
     /// Whether the store says that its disk has failed.
     pub poisoned: AtomicBool,
+    /// What it says that there is not enough of for new events.
+    pub refusing: Mutex<Option<Shortage>>,
 }
 
 #[async_trait]
 impl Watched for Watch {
     fn vitals(&self) -> Vitals {
-        Vitals { poisoned: self.poisoned.load(Ordering::SeqCst), ..self.store.vitals() }
+        let (poisoned, refusing) = (self.poisoned.load(Ordering::SeqCst), *self.refusing.lock());
+        Vitals { poisoned, refusing, ..self.store.vitals() }
     }
 
     async fn disk(&self) -> Result<Disk, StoreError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use toktra_siem_fake::ReceiverOptions;
+use toktra_siem_store::Shortage;
 use toktra_siem_testkit::prelude::*;
 
 use crate::hints::certificates::{Authority, server};
@@ -72,6 +73,18 @@ async fn after_a_failure_of_the_disk_the_service_is_not_ready() {
     world.get("/healthz").await.expect_status(200);
     let answer = world.get("/metrics").await.expect_status(200);
     assert_eq!(value(&answer.text(), "toktra_siem_store_poisoned"), Some(1.0));
+}
+
+/// Whoever looks can see that, and why, although the service stays ready: it delivers.
+#[tokio::test]
+async fn where_there_is_no_room_for_events_the_service_says_so_and_stays_ready() {
+    let world = World::here().await;
+    *world.watched.refusing.lock() = Some(Shortage::FileSystem);
+    let ready = world.anonymous().get("/readyz").await.expect_status(200).json();
+    assert_eq!(ready["shortage"], "file_system");
+    let answer = world.get("/metrics").await.expect_status(200);
+    let refusing = |cause: &str| value(&answer.text(), &format!("toktra_siem_store_refusing{{cause=\"{cause}\"}}"));
+    assert_eq!((refusing("budget"), refusing("file_system")), (Some(0.0), Some(1.0)));
 }
 
 #[tokio::test]

@@ -481,6 +481,18 @@ async fn health_needs_no_key_and_tells_up_from_ready() {
     assert!(server.seen().iter().all(|seen| !seen.head.contains("authorization")));
 }
 
+#[tokio::test]
+async fn health_tells_that_there_is_no_room_for_events() {
+    for (shortage, told) in
+        [("budget", "the disk budget is used up"), ("file_system", "the file system of its data is full")]
+    {
+        let server = Responder::start(move |_| answer(200, &json!({"status": "ready", "shortage": shortage}))).await;
+        let text = server.text(&["health"]).await;
+        assert_eq!(text, format!("It is up and delivers, but refuses new events: {told}.\n"));
+        assert!(server.text(&["health", "--json"]).await.contains(&format!("\"shortage\": \"{shortage}\"")));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_the_server_has_no_room_for_is_asked_again() {
     let tries = parking_lot::Mutex::new(0);
