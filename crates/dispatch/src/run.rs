@@ -28,12 +28,12 @@ struct Setbacks {
 
 impl Setbacks {
     /// One more, of a worker that had lived for so long. Whether there is something new to tell.
-    fn add(&mut self, why: String, lived: Duration) -> bool {
+    fn add(&mut self, why: &str, lived: Duration) -> bool {
         if lived >= LONGEST {
             *self = Self::default();
         }
         self.number += 1;
-        self.told.replace(why.clone()).is_none_or(|told| told != why)
+        self.told.replace(why.to_owned()).is_none_or(|told| told != why)
     }
 
     /// The pause after the last one.
@@ -101,7 +101,7 @@ pub async fn worker(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control
                 unproven = matches!(failure, WorkerError::Panicked(_));
                 // A panic says which task it was, which is another one each time.
                 let why = if unproven { "a panic".to_owned() } else { failure.to_string() };
-                if setbacks.add(why, since.elapsed()) {
+                if setbacks.add(&why, since.elapsed()) {
                     tracing::error!(%stream, connector_name, error = %failure, "the worker of this stream starts afresh; if it fails again, after longer and longer pauses");
                 }
                 let waits = matches!(&failure, WorkerError::Store(error) if error.is_retryable());
@@ -135,7 +135,7 @@ pub(super) async fn supervised(
         let since = Instant::now();
         let worker = worker(ctx.clone(), org, stream, control.clone(), setbacks.number > 0);
         let Err(failure) = AbortOnDropHandle::new(tokio::spawn(worker)).await else { return };
-        if setbacks.add("a panic".to_owned(), since.elapsed()) {
+        if setbacks.add("a panic", since.elapsed()) {
             let name = name(&ctx, org, stream).await;
             let connector_name = name.as_deref();
             tracing::error!(%stream, connector_name, error = %failure, "a worker ended abnormally; it starts again, after longer and longer pauses");
@@ -197,12 +197,12 @@ mod tests {
     fn pauses_grow_until_a_worker_has_lived_for_a_while_and_a_reason_is_told_once() {
         let (mut setbacks, second) = (Setbacks::default(), Duration::from_secs(1));
         for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
-            assert_eq!(setbacks.add("x".into(), second), expected == 1);
+            assert_eq!(setbacks.add("x", second), expected == 1);
             assert_eq!(setbacks.pause(second, LONGEST), second * expected);
         }
         assert_eq!(setbacks.pause(second, LONGEST_FOR_STORE), LONGEST_FOR_STORE);
-        assert!(setbacks.add("y".into(), second));
-        assert!(setbacks.add("y".into(), LONGEST));
+        assert!(setbacks.add("y", second));
+        assert!(setbacks.add("y", LONGEST));
         assert_eq!(setbacks.pause(second, LONGEST), second);
     }
 }
