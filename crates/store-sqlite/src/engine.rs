@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, params};
@@ -122,6 +123,8 @@ pub(super) struct Engine {
     pub(super) options: SqliteOptions,
     /// The time by which things age.
     pub(super) aging: Arc<Aging>,
+    /// How far it was noted.
+    noted: Timestamp,
     /// Whether the thread that keeps the index of ids runs; `None` where the caller is that thread.
     pub(super) keeping: Option<Arc<AtomicBool>>,
     path: PathBuf,
@@ -166,6 +169,7 @@ impl Engine {
             eviction: None,
             options,
             aging,
+            noted: Timestamp(0),
             keeping,
             path,
             writer,
@@ -174,7 +178,7 @@ impl Engine {
             changes: 0,
             room: None,
         };
-        engine.note_seen()?;
+        engine.note_seen_now();
         engine.committed();
         Ok(engine)
     }
@@ -195,11 +199,23 @@ impl Engine {
         (self.options.clock)()
     }
 
-    /// Notes how far time was seen to pass: the next process goes on from there.
-    pub(super) fn note_seen(&self) -> Outcome<()> {
-        let mut note = self.conn.prepare_cached("INSERT OR REPLACE INTO milestone (name, at) VALUES (?1, ?2)")?;
-        note.execute(params![SEEN, self.aging.now().0])?;
+    /// Notes how far time was seen to pass, unless that was done a moment ago: the next process goes on from there. Where it cannot be noted, that
+    /// one takes the difference for a jump of the clock, and nothing is lost.
+    pub(super) fn note_seen(&mut self, moment: Duration) -> rusqlite::Result<()> {
+        let now = self.aging.now();
+        if now < self.noted || now.since(self.noted) >= moment {
+            let mut note = self.conn.prepare_cached("INSERT OR REPLACE INTO milestone (name, at) VALUES (?1, ?2)")?;
+            note.execute(params![SEEN, now.0])?;
+            self.noted = now;
+        }
         Ok(())
+    }
+
+    /// The same at once, outside of any group, as far as that is possible.
+    fn note_seen_now(&mut self) {
+        if let Err(error) = self.note_seen(Duration::ZERO) {
+            tracing::warn!(%error, "how far time has passed could not be noted");
+        }
     }
 
     /// The org, or `NotFound`.
@@ -399,10 +415,7 @@ impl Engine {
             checkpoint::leave_the_log(&self.conn);
             return;
         }
-        if let Err(fault) = self.note_seen() {
-            let error = fault.into_error("noting the time");
-            tracing::warn!(%error, "how far time has passed could not be noted at the end; the next start takes it for a jump of the clock");
-        }
+        self.note_seen_now();
         if let Err(error) = checkpoint::finish(&self.conn) {
             // Else SQLite would try it once more as it closes, and a sync that failed may then "succeed" without anything being on disk.
             checkpoint::leave_the_log(&self.conn);

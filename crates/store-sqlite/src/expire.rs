@@ -7,6 +7,7 @@
 //! forgotten when its time has come; what is left of it takes its room until a repair.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use toktra_siem_core::accounting::Counts;
@@ -43,6 +44,9 @@ const PAGES: u32 = 256;
 /// Stands for the file as a whole, where one says what it looks into.
 const NO_PARTITION: i64 = -1;
 
+/// How often it is noted how far time has passed.
+const NOTED_EVERY: Duration = Duration::from_mins(5);
+
 /// What a turn did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
@@ -59,7 +63,9 @@ type Work = fn(&mut Engine, Retention, &mut Expired) -> Outcome<Turn>;
 /// Does a bounded piece of retention.
 pub(super) async fn run(store: &Sqlite, retention: Retention) -> Result<Expired> {
     let mut total = Expired::default();
-    store.writer.call("noting the time", |engine| engine.note_seen()).await?;
+    if let Err(error) = store.writer.call("noting the time", |engine| Ok(engine.note_seen(NOTED_EVERY)?)).await {
+        tracing::warn!(%error, "how far time has passed could not be noted");
+    }
     let kinds: [Work; 6] = [sweep::purge_org, expire_payloads, evict::evict, expire_records, traffic::expire, vacuum];
     let mut damaged = None;
     for work in kinds {
