@@ -148,7 +148,7 @@ impl Node {
             // Its next beat finds out.
             Err(StoreError::Fenced) => false,
             Err(failure) => {
-                tracing::warn!(?role, error = %failure, "a role could not be asked for; trying again");
+                tracing::warn!(role = role.as_str(), error = %failure, "a role could not be asked for; trying again");
                 false
             }
         }

@@ -72,6 +72,19 @@ pub enum Role {
     Accounts,
 }
 
+impl Role {
+    /// Its word, for the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retention => "retention",
+            Self::Rotations => "rotations",
+            Self::Discards => "discards",
+            Self::OwnEvents => "own_events",
+            Self::Accounts => "accounts",
+        }
+    }
+}
+
 /// What nodes tell each other. A hint: it may be lost, and whoever hears it reads what is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
