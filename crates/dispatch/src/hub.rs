@@ -351,6 +351,10 @@ impl Hub {
     fn forget(&mut self, id: ConnectorId) {
         self.names.remove(&id);
         self.stop(id);
+        for stream in StreamKind::ALL.into_iter().map(|kind| StreamId { connector: id, kind }) {
+            self.ctx.warnings.forget(stream);
+            self.ctx.telemetry.certificate(stream, None);
+        }
     }
 
     async fn start_or_tell(&mut self, org: OrgId, stream: StreamId) {

@@ -226,7 +226,7 @@ impl Worker {
         let Some(job) = self.jobs.current.clone() else { return Ok(()) };
         let Stretch { events, to } = self.stretch(&job, self.link.destination.limits().bytes).await?;
         if events.is_empty() {
-            self.eager = self.move_job(job, to, 0, Vec::new(), Taken::Beside).await?;
+            self.eager |= self.move_job(job, to, 0, Vec::new(), Taken::Beside).await?;
             return Ok(());
         }
         self.probe_with_one_of(events).await

@@ -1,4 +1,4 @@
-//! Trying whether an endpoint is back: one event, in a delivery of its own, with one attempt and a short deadline.
+//! Trying whether an endpoint is back: one event, in a delivery of its own, with one attempt and a deadline that is short at first.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ impl Worker {
     /// Sends a probe where one is due, one at a time. It does not wait for requests that were in flight when the breaker opened: one that
     /// hangs would keep a stream down whose endpoint is back.
     pub(super) async fn maybe_probe(&mut self) -> Result<(), WorkerError> {
-        if Instant::now() < self.probe.due || self.probe.under_way.is_some() {
+        if Instant::now() < self.probe.due || self.probe.under_way.is_some() || self.draining {
             return Ok(());
         }
         if let Pacing::Windowed { window, max_age } = self.link.destination.pacing() {
@@ -73,7 +73,7 @@ impl Worker {
         let members = Members::from_ascending([row.seq]);
         let events = self.ctx.store.read_members(self.org, &members).await?;
         if events.is_empty() {
-            self.ctx.store.expire_parked(&self.lease, vec![row.seq], self.ctx.clock.now()).await?;
+            self.expire_parked(vec![row.seq]).await?;
             return Ok(true);
         }
         self.probe.after = row.seq;
@@ -153,8 +153,9 @@ impl Worker {
     async fn start_probe_with(&mut self, events: Vec<Arc<StoredEvent>>, taken: Taken) -> Result<bool, WorkerError> {
         if events.is_empty() {
             // There may be another event behind it to probe with.
-            self.eager = self.pin(Open { deliveries: Vec::new(), taken, job: None }).await?;
-            return Ok(self.eager);
+            let moved = self.pin(Open { deliveries: Vec::new(), taken, job: None }).await?;
+            self.eager |= moved;
+            return Ok(moved);
         }
         let members = Members::from_ascending(events.iter().map(|e| e.seq));
         self.start_probe(members, taken, Some(events)).await

@@ -184,7 +184,7 @@ impl Worker {
         let (events, _) = self.read_some(&members, held.bytes()).await?;
         if events.is_empty() {
             let seqs = rows.iter().map(|p| p.seq).collect();
-            self.ctx.store.expire_parked(&self.lease, seqs, self.ctx.clock.now()).await?;
+            self.expire_parked(seqs).await?;
             return Ok(true);
         }
         // Parked events have passed the filter already.

@@ -17,7 +17,7 @@ use super::worker::{Control, Worker, WorkerError};
 /// The longest pause after failures of our own, and for how long a worker has to live until they are forgotten.
 const LONGEST: Duration = Duration::from_mins(1);
 /// The longest one where only the store did not answer: it is back at any moment, and then nothing should wait.
-const LONGEST_FOR_STORE: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_FOR_STORE: Duration = Duration::from_secs(5);
 
 /// Failures of our own in a row: the pause after each is longer, and the log has a line where the reason is another one.
 #[derive(Debug, Default)]
@@ -98,9 +98,10 @@ pub async fn worker(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control
                 ctx.timing.after_unusable_link
             }
             failure => {
-                unproven = matches!(failure, WorkerError::Panicked(_));
+                unproven = began;
                 // A panic says which task it was, which is another one each time.
-                let why = if unproven { "a panic".to_owned() } else { failure.to_string() };
+                let panicked = matches!(failure, WorkerError::Panicked(_));
+                let why = if panicked { "a panic".to_owned() } else { failure.to_string() };
                 if setbacks.add(&why, since.elapsed()) {
                     tracing::error!(%stream, connector_name, error = %failure, "the worker of this stream starts afresh; if it fails again, after longer and longer pauses");
                 }
@@ -124,7 +125,7 @@ pub(super) async fn supervised(
     ctx: Arc<Context>,
     org: OrgId,
     stream: StreamId,
-    control: Control,
+    mut control: Control,
     before: Option<AbortOnDropHandle<()>>,
 ) {
     if let Some(before) = before {
@@ -133,6 +134,7 @@ pub(super) async fn supervised(
     let mut setbacks = Setbacks::default();
     loop {
         let since = Instant::now();
+        control.changed.mark_unchanged();
         let worker = worker(ctx.clone(), org, stream, control.clone(), setbacks.number > 0);
         let Err(failure) = AbortOnDropHandle::new(tokio::spawn(worker)).await else { return };
         if setbacks.add("a panic", since.elapsed()) {
@@ -144,6 +146,7 @@ pub(super) async fn supervised(
         let pause = setbacks.pause(ctx.timing.after_store_failure, LONGEST);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            Ok(()) = control.changed.changed() => {}
             () = control.stop.cancelled() => return,
             () = control.drain.cancelled() => return,
             () = control.member.died() => return,

@@ -14,6 +14,7 @@ use toktra_siem_core::invariant::Invariant;
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_platform::destination::{Destination, Pacing};
+use toktra_siem_store::rules::time::STEP;
 use toktra_siem_store::{BacklogRange, Open, Passed, ReadLimit, StoreError, Taken};
 
 use super::attempt::{self, Carried};
@@ -102,7 +103,7 @@ fn lingers(destination: &dyn Destination, packed: &Packed, now: Timestamp) -> Op
     let Pacing::Linger { age } = destination.pacing() else { return None };
     let last = packed.batches.last().filter(|batch| !batch.full)?;
     let left = last.events.first()?.accepted_at.plus(age).since(now);
-    (!left.is_zero() && left <= age).then_some(left)
+    (!left.is_zero() && left <= age + STEP).then_some(left.min(age))
 }
 
 /// A delivery of a stream of an org, with a new id.
@@ -376,6 +377,18 @@ impl Worker {
                 self.ctx.telemetry.refused_by_store(&failure, Invariant::D3);
                 Err(failure.into())
             }
+        }
+    }
+
+    /// Counts parked events as expired. If the connector was saved meanwhile, that is taken up, and they are looked at again.
+    pub(super) async fn expire_parked(&mut self, seqs: Vec<Seq>) -> Result<(), WorkerError> {
+        match self.ctx.store.expire_parked(&self.lease, seqs, self.ctx.clock.now()).await {
+            Err(StoreError::Fenced) => {
+                self.reload().await?;
+                self.eager = true;
+                Ok(())
+            }
+            expired => Ok(expired?),
         }
     }
 

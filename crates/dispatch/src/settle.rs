@@ -17,6 +17,7 @@ use super::Context;
 use super::attempt::{Done, Judged, OwnFailure};
 use super::concurrency::Sample;
 use super::job;
+use super::run::LONGEST_FOR_STORE;
 use super::worker::{ProbePlan, Waiting, Worker, WorkerError};
 
 /// How long an attempt that failed on our side waits before it is made: the first time, and at most; twice as long each time.
@@ -75,7 +76,10 @@ impl Worker {
                 self.ctx.warnings.failed(self.stream, self.ctx.clock.now(), Cause::own_failure(&failure));
                 self.faults.told = true;
                 self.faults.unmade.insert(done.delivery.id, times.saturating_add(1));
-                let due = Instant::now() + (AFTER_OWN_FAILURE * (1 << times.min(6))).min(AFTER_OWN_FAILURES);
+                // A store is back at any moment, and then nothing should wait.
+                let waits = matches!(&failure, OwnFailure::Store(error) if error.is_retryable());
+                let longest = if waits { LONGEST_FOR_STORE } else { AFTER_OWN_FAILURES };
+                let due = Instant::now() + (AFTER_OWN_FAILURE * (1 << times.min(6))).min(longest);
                 self.waiting.push(Waiting { delivery: done.delivery, due, after_failure: Some(done.ordinal) });
                 Ok(())
             }
@@ -332,8 +336,7 @@ async fn record(
     let mut failed = false;
     loop {
         let settled = ctx.store.settle(lease, settlement.clone()).await;
-        let again = std::mem::take(&mut failed);
-        if again {
+        if failed && matches!(settled, Ok(()) | Err(StoreError::Conflict(_))) {
             ctx.warnings.works(lease.stream);
         }
         match settled {
@@ -348,7 +351,7 @@ async fn record(
             }
             Err(failure) if failure.is_retryable() => {
                 // Once for each: where the disk is full, this may go on for hours.
-                if !again {
+                if !failed {
                     tracing::warn!(delivery = %settlement.delivery.id, error = %failure, "an outcome could not be recorded yet");
                 }
                 ctx.warnings.failed(lease.stream, ctx.clock.now(), Cause::own_failure(&failure));

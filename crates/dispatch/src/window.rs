@@ -65,7 +65,7 @@ impl Worker {
             .and_then(|d| d.window.map(|w| (d.members, w)))
             .filter(|(_, window)| !self.too_old(window.start, max_age))
         else {
-            self.ctx.store.expire_parked(&self.lease, vec![row.seq], self.ctx.clock.now()).await?;
+            self.expire_parked(vec![row.seq]).await?;
             return Ok(false);
         };
         let mut delivery = self.new_delivery(Trigger::Recovery, members);
@@ -130,16 +130,21 @@ impl Worker {
     /// The window of the next event: that of its acceptance, but always later than the last one that was sent. An event that was
     /// committed so late that its own window is gone counts in the next: sums stay exact, and no point is written twice.
     ///
-    /// What lies ahead of the clock was written when the clock was wrong: such an event counts in the newest window that is closed, and such a last
+    /// What lies ahead of the clock was written when the clock was wrong: such an event counts in the window of the next one that is not, or in the newest that is closed, and such a last
     /// window holds none up.
     async fn next_window_start(&self, length: Duration, now: Timestamp) -> Result<Option<Timestamp>, WorkerError> {
         let one = ReadLimit { events: 1, bytes: usize::MAX };
-        let Some(first) = self.ctx.store.read(self.org, self.cursor, one).await?.into_iter().next() else {
+        let mut next = self.ctx.store.read(self.org, self.cursor, one).await?;
+        if next.is_empty() {
             return Ok(None);
-        };
+        }
+        if next.iter().any(|event| is_ahead(event.accepted_at, now)) {
+            let some = ReadLimit { events: 256, bytes: 1 << 20 };
+            next = self.ctx.store.read(self.org, self.cursor, some).await?;
+        }
         let ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
         let closed = now.minus(length + self.ctx.timing.window_grace);
-        let at = if is_ahead(first.accepted_at, now) { closed } else { first.accepted_at };
+        let at = next.iter().map(|event| event.accepted_at).find(|at| !is_ahead(*at, now)).unwrap_or(closed);
         let natural = Timestamp(at.0.div_euclid(ms) * ms);
         let last = self.last_window.filter(|last| !is_ahead(*last, now));
         Ok(Some(last.map_or(natural, |last| natural.max(last.plus(length)))))

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use toktra_siem_core::breaker::{Breaker, FOR_GOOD};
+use toktra_siem_core::breaker::{Breaker, FOR_GOOD, PROBE_DEADLINE};
 use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::ids::{DeliveryId, OrgId, Seq, StreamId};
 use toktra_siem_core::time::Timestamp;
@@ -81,7 +81,7 @@ pub(super) struct Faults {
     pub(super) told: bool,
     /// Deliveries whose last attempt could not be made, and how often in a row that was so.
     pub(super) unmade: HashMap<DeliveryId, u32>,
-    /// The worker before this one panicked: that is over once an attempt has come to its end, or there is none to make.
+    /// The worker before this one failed: that is over once an attempt has come to its end, or there is none to make.
     pub(super) unproven: bool,
 }
 
@@ -119,6 +119,10 @@ pub(super) struct Worker {
     pub(super) concurrency: Concurrency,
     /// What it may hold of events.
     pub(super) memory: Share,
+    /// The request of the last probe, and when it was started.
+    pub(super) probe_task: Option<(AbortHandle, Instant)>,
+    /// The process is ending: no probe is started any more.
+    pub(super) draining: bool,
     /// How long the endpoint took for its last answer.
     pub(super) needs: Duration,
     /// The number of the last request started, and of the last started one that succeeded.
@@ -174,6 +178,8 @@ impl Worker {
         (org, stream): (OrgId, StreamId),
         member: Arc<Member>,
     ) -> Result<Self, WorkerError> {
+        // One that panicked may have left an offer behind: what that pins from now on, nobody would know of.
+        ctx.store.withdraw(org, stream);
         let (lease, record) = ctx.store.lease(member.id(), stream).await?;
         let link = wanted(&ctx, org, stream).await?;
         let pending = ctx.store.pending(stream).await?;
@@ -206,6 +212,8 @@ impl Worker {
             backlog_in_flight: Vec::new(),
             faults: Faults { told: true, unmade: HashMap::new(), unproven: false },
             records: JoinSet::new(),
+            probe_task: None,
+            draining: false,
             needs: Duration::ZERO,
             ordinal: 0,
             succeeded: 0,
@@ -286,7 +294,8 @@ impl Worker {
             if control.stop.is_cancelled() || self.member.is_dead() {
                 return Ok(());
             }
-            if control.drain.is_cancelled() {
+            self.draining = control.drain.is_cancelled();
+            if self.draining {
                 self.jobs.end();
             }
             // Nothing starts by the settings of before, whatever else has woken the worker.
@@ -303,21 +312,29 @@ impl Worker {
             }
             self.memory.leave();
             let idle = self.in_flight.is_empty() && self.waiting.is_empty() && !self.has_fresh();
-            self.faults.unproven &= !idle;
+            self.faults.unproven &= !idle && self.breaker.is_closed();
             let fine = self.faults.unmade.is_empty() && !self.faults.unproven;
             if fine && std::mem::take(&mut self.faults.told) {
                 self.ctx.warnings.works(self.stream);
             }
-            if !control.drain.is_cancelled() {
+            if !self.draining {
                 if holds {
                     self.offer();
                 }
             } else if self.withdraw() && !(holds && self.has_pinned()) && self.in_flight.is_empty() {
                 return Ok(());
             }
-            let wake = if holds { self.next_wake() } else { Instant::now() + LOOK_AGAIN };
+            let mut wake = if holds { self.next_wake() } else { Instant::now() + LOOK_AGAIN };
+            if self.draining
+                && let Some(until) = self.give_probe_up()
+            {
+                wake = wake.min(until);
+            }
             tokio::select! {
-                Some(done) = self.in_flight.join_next() => self.finished(done?).await?,
+                Some(done) = self.in_flight.join_next() => match done {
+                    Err(gone) if gone.is_cancelled() => self.probe.under_way = None,
+                    done => self.finished(done?).await?,
+                },
                 Some(recorded) = self.records.join_next() => recorded??,
                 answer = self.confirming.answered() => self.confirmed(answer).await?,
                 _ = self.head.changed() => {}
@@ -338,10 +355,17 @@ impl Worker {
     /// duplicate later. What is pending stays so in the store.
     pub(super) async fn wind_down(&mut self) {
         self.leave_pinned().await;
-        while let Some(done) = self.in_flight.join_next().await {
+        loop {
+            let until = self.give_probe_up();
+            let done = tokio::select! {
+                done = self.in_flight.join_next() => done,
+                () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => continue,
+            };
             let recorded = match done {
-                Ok(done) => self.finished(done).await,
-                Err(panicked) => Err(panicked.into()),
+                None => break,
+                Some(Ok(done)) => self.finished(done).await,
+                Some(Err(gone)) if gone.is_cancelled() => Ok(()),
+                Some(Err(panicked)) => Err(panicked.into()),
             };
             match recorded {
                 // A stream that was switched off, deleted or lost opens nothing more; what was learnt of it is recorded all the same.
@@ -360,6 +384,18 @@ impl Worker {
         }
     }
 
+    /// Ends a probe that somebody waits for, once it has had the time of a first one: an endpoint that hangs keeps no shutdown and no removal waiting.
+    /// Its delivery stays pending. When to look again, if it is under way.
+    fn give_probe_up(&mut self) -> Option<Instant> {
+        self.probe.under_way?;
+        let until = self.probe_task.as_ref()?.1 + PROBE_DEADLINE;
+        if until > Instant::now() {
+            return Some(until);
+        }
+        self.probe_task.take()?.0.abort();
+        None
+    }
+
     /// The connector was saved: settings, filter, breaker, ranges and lease may all have changed.
     pub(super) async fn reload(&mut self) -> Result<(), WorkerError> {
         self.end_offer().await;
@@ -375,6 +411,12 @@ impl Worker {
         self.prepare_early();
         self.ranges = self.ctx.store.ranges(self.stream).await?;
         self.take_up(&record);
+        // What could not be made by the settings of before is tried by these.
+        for waiting in &mut self.waiting {
+            if self.faults.unmade.remove(&waiting.delivery.id).is_some() {
+                waiting.due = Instant::now();
+            }
+        }
         self.resend.begin();
         self.jobs.hint();
         self.parked_windows = true;
@@ -408,12 +450,17 @@ impl Worker {
         if delivery.probe {
             self.probe.under_way = Some(self.ordinal);
         }
-        self.started.push((self.ordinal, Instant::now()));
+        let now = Instant::now();
+        self.started.push((self.ordinal, now));
+        let is_probe = delivery.probe;
         let request = self.ctx.timing.request;
         let deadline = if delivery.probe { self.breaker.probe_deadline(self.needs, request) } else { request };
         let member = Arc::clone(&self.member);
         let order = Order { delivery, carried, ordinal: self.ordinal, full, deadline, member };
-        self.in_flight.spawn(attempt::run(self.ctx.clone(), self.link.clone(), order));
+        let task = self.in_flight.spawn(attempt::run(self.ctx.clone(), self.link.clone(), order));
+        if is_probe {
+            self.probe_task = Some((task, now));
+        }
     }
 
     /// Whether there are events that no delivery holds.

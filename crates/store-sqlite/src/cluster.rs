@@ -2,10 +2,12 @@
 //! Who it is stands in memory only: with the process everything that it owned is free.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::{Mutex, broadcast};
+use tokio::time::Instant;
 use toktra_siem_core::ids::{NodeId, OrgId, StreamId};
 use toktra_siem_store::cluster::{Beat, Claim, Cluster, NodeRecord, Role, Told};
 use toktra_siem_store::deliveries::Lease;
@@ -16,8 +18,10 @@ use super::connectors;
 use super::fault::Outcome;
 use super::streams::{self, StreamRow};
 
+/// How often a stream is looked at for damage at most, however often its lease is asked for: the look walks over all that is parked.
+const LOOKED_AT_EVERY: Duration = Duration::from_mins(5);
 /// What is told and not heard yet, at most.
-const UNHEARD: usize = 256;
+const UNHEARD: usize = 4096;
 
 /// The node of this process.
 pub(super) struct Alone {
@@ -35,6 +39,8 @@ struct State {
     known: BTreeSet<NodeId>,
     /// By the number of the stream: one that is made again is another.
     streams: HashMap<i64, (StreamId, NodeId)>,
+    /// When those were last looked at for damage, by their number.
+    looked_at: HashMap<i64, Instant>,
     roles: BTreeMap<Role, (Option<NodeId>, u64)>,
 }
 
@@ -55,6 +61,16 @@ impl Alone {
         let state = self.state.lock().await;
         state.living(node)?;
         if state.owner(num) == Some(node) { Ok(()) } else { Err(StoreError::Fenced) }
+    }
+
+    /// Whether the stream with this number is to be looked at for damage: at its first lease, and when it was not for a while.
+    pub(super) async fn is_due(&self, num: i64) -> bool {
+        let (now, mut state) = (Instant::now(), self.state.lock().await);
+        let due = state.looked_at.get(&num).is_none_or(|before| now - *before >= LOOKED_AT_EVERY);
+        if due {
+            state.looked_at.insert(num, now);
+        }
+        due
     }
 
     /// The node that lives.
@@ -201,7 +217,7 @@ impl Cluster for Sqlite {
 /// The streams of active connectors.
 fn wanted(conn: &Connection) -> Outcome<Vec<StreamRow>> {
     let mut found = Vec::new();
-    for (row, connector) in streams::all(conn)? {
+    for (row, connector) in streams::all_readable(conn)? {
         if connector.active {
             found.push(row);
         }

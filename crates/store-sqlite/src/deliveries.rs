@@ -31,10 +31,16 @@ const TRAFFIC_PIECE: usize = 64;
 #[async_trait]
 impl DeliveryStore for Sqlite {
     async fn lease(&self, node: NodeId, stream: StreamId) -> Result<(Lease, StreamRecord)> {
+        let num =
+            self.readers.run("reading a leased stream", move |conn| Ok(streams::present(conn, stream)?.num)).await?;
+        self.alone.check_owner(node, num).await?;
+        let due = self.alone.is_due(num).await;
         let found = self.writer.call_for(stream.connector, "reading a leased stream", move |engine| {
             let mut row = streams::present(&engine.conn, stream)?;
             let before = row.counts;
-            aside::set_right(&engine.conn, &mut row, engine.now())?;
+            if due {
+                aside::set_right(&engine.conn, &mut row, engine.now())?;
+            }
             if row.counts != before {
                 row.store(&engine.conn)?;
             }

@@ -195,6 +195,32 @@ pub(super) fn all(conn: &Connection) -> Outcome<Vec<(StreamRow, Connector)>> {
     statement.query_and_then([], |r| Ok((row(r)?, connectors::read(conn, r, CONNECTOR)?)))?.collect()
 }
 
+/// The same, without those of which a row cannot be read any more: each is told of, and keeps no other from being worked on.
+pub(super) fn all_readable(conn: &Connection) -> Outcome<Vec<(StreamRow, Connector)>> {
+    let nums: Vec<i64> = conn
+        .prepare_cached("SELECT num FROM stream WHERE removed = 0 ORDER BY connector, kind")?
+        .query_map([], |r| r.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let one = format!(
+        "SELECT {COLUMNS}, {} FROM stream s JOIN org o ON o.num = s.org JOIN connector c ON c.id = s.connector WHERE s.num = ?1",
+        connectors::COLUMNS
+    );
+    let mut statement = conn.prepare_cached(&one)?;
+    let mut found = Vec::with_capacity(nums.len());
+    for num in nums {
+        let mut rows = statement.query([num])?;
+        let Some(r) = rows.next()? else { continue };
+        match row(r).and_then(|row| Ok((row, connectors::read(conn, r, CONNECTOR)?))) {
+            Ok(stream) => found.push(stream),
+            Err(fault) => {
+                let error = fault.into_error("reading a stream");
+                tracing::error!(stream = num, %error, "what is stored of a stream cannot be read any more: it is not worked on, and all others are; check the disk");
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Makes a stream that starts after `head`. Where there was one with this id before, its leases stay behind: they must not fit this one.
 pub(super) fn create(conn: &Connection, id: StreamId, org: i64, head: Seq, breaker: &str, counts: &str) -> Outcome<()> {
     conn.prepare_cached(
