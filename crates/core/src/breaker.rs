@@ -134,7 +134,7 @@ impl Breaker {
         }
     }
 
-    /// How long the next probe waits for an answer: twice as long as after the probe before, so that an endpoint that has become slow, or that was
+    /// How long the next probe waits for an answer: twice as long as the probe before, so that an endpoint that has become slow, or that was
     /// always so, is not taken for one that hangs; from the start twice as long as it was last seen to `need`; and never longer than any
     /// `request`. By what is stored, so that a restart does not begin anew.
     pub fn probe_deadline(&self, need: Duration, request: Duration) -> Duration {

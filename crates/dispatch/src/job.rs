@@ -59,6 +59,11 @@ impl Jobs {
         self.ending = true;
     }
 
+    /// Whether the process is ending.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending
+    }
+
     /// Whether there is something to take from one.
     pub(super) fn has_some(&self) -> bool {
         self.current.is_some() && !self.ending

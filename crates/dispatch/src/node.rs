@@ -17,7 +17,7 @@ use toktra_siem_core::ids::NodeId;
 use toktra_siem_store::cluster::{BEAT, Beat};
 use toktra_siem_store::{NodeRecord, Role, Store, StoreError, Told};
 
-/// For so long after the store was told that a node lives it may send: what leaves at the end of it has come to its end, or nearly, before
+/// For so long after the store was told that a node lives it may send: nothing leaves that early before
 /// anybody else takes over ([`toktra_siem_store::cluster::DEAD_AFTER`]).
 pub const HOLDS: Duration = Duration::from_secs(10);
 /// The pause before the store is told again if that failed.

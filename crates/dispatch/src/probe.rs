@@ -25,7 +25,7 @@ impl Worker {
     /// Sends a probe where one is due, one at a time. It does not wait for requests that were in flight when the breaker opened: one that
     /// hangs would keep a stream down whose endpoint is back.
     pub(super) async fn maybe_probe(&mut self) -> Result<(), WorkerError> {
-        if Instant::now() < self.probe.due || self.probe.under_way.is_some() || self.draining {
+        if Instant::now() < self.probe.due || self.probe.under_way.is_some() || self.jobs.is_ending() {
             return Ok(());
         }
         if let Pacing::Windowed { window, max_age } = self.link.destination.pacing() {
@@ -74,6 +74,8 @@ impl Worker {
         let events = self.ctx.store.read_members(self.org, &members).await?;
         if events.is_empty() {
             self.expire_parked(vec![row.seq]).await?;
+            // The next one is tried at once: of a damaged run there may be hundreds.
+            self.eager = true;
             return Ok(true);
         }
         self.probe.after = row.seq;

@@ -185,6 +185,7 @@ impl Worker {
         if events.is_empty() {
             let seqs = rows.iter().map(|p| p.seq).collect();
             self.expire_parked(seqs).await?;
+            self.eager = true;
             return Ok(true);
         }
         // Parked events have passed the filter already.

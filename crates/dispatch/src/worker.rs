@@ -121,8 +121,6 @@ pub(super) struct Worker {
     pub(super) memory: Share,
     /// The request of the last probe, and when it was started.
     pub(super) probe_task: Option<(AbortHandle, Instant)>,
-    /// The process is ending: no probe is started any more.
-    pub(super) draining: bool,
     /// How long the endpoint took for its last answer.
     pub(super) needs: Duration,
     /// The number of the last request started, and of the last started one that succeeded.
@@ -213,7 +211,6 @@ impl Worker {
             faults: Faults { told: true, unmade: HashMap::new(), unproven: false },
             records: JoinSet::new(),
             probe_task: None,
-            draining: false,
             needs: Duration::ZERO,
             ordinal: 0,
             succeeded: 0,
@@ -294,8 +291,8 @@ impl Worker {
             if control.stop.is_cancelled() || self.member.is_dead() {
                 return Ok(());
             }
-            self.draining = control.drain.is_cancelled();
-            if self.draining {
+            let draining = control.drain.is_cancelled();
+            if draining {
                 self.jobs.end();
             }
             // Nothing starts by the settings of before, whatever else has woken the worker.
@@ -317,7 +314,7 @@ impl Worker {
             if fine && std::mem::take(&mut self.faults.told) {
                 self.ctx.warnings.works(self.stream);
             }
-            if !self.draining {
+            if !draining {
                 if holds {
                     self.offer();
                 }
@@ -325,9 +322,7 @@ impl Worker {
                 return Ok(());
             }
             let mut wake = if holds { self.next_wake() } else { Instant::now() + LOOK_AGAIN };
-            if self.draining
-                && let Some(until) = self.give_probe_up()
-            {
+            if draining && let Some(until) = self.give_probe_up() {
                 wake = wake.min(until);
             }
             tokio::select! {

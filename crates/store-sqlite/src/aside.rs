@@ -22,6 +22,8 @@ use super::fault::Outcome;
 use super::streams::StreamRow;
 use super::{damage, jobs, read, rows};
 
+/// Deliveries that are looked into for what is missing, at most: the writer does nothing else meanwhile.
+const SUSPECTS: usize = 32;
 /// Sequences that a delivery is looked for among, at most.
 const SPAN: u64 = 1 << 16;
 
@@ -43,7 +45,8 @@ pub(super) fn set_right(conn: &Connection, stream: &mut StreamRow, now: Timestam
     }
     reindex(conn)?;
     // With one damaged row, its events are as many as are missing; a row that can be read may have lost or gained some.
-    for delivery in broken.iter().chain(whole.iter().filter(|_| broken.is_empty())).filter(|d| d.accounted) {
+    let suspects = broken.iter().chain(whole.iter().filter(|_| broken.is_empty())).filter(|d| d.accounted);
+    for delivery in suspects.take(SUSPECTS) {
         let wanted = count(delivery.members.runs().iter().map(|(_, events)| u64::from(*events)).sum::<u64>()) + owed;
         let found = candidates(conn, stream, delivery)?;
         if stream.id.kind != StreamKind::Metrics && !found.is_empty() && count(found.len() as u64) == wanted {
@@ -141,7 +144,9 @@ fn left_of(conn: &Connection, stream: &StreamRow, id: DeliveryId, parent: Delive
 /// What the cursor took between the deliveries before and after it, the filter let through and nothing else holds.
 fn between(conn: &Connection, stream: &StreamRow, id: DeliveryId) -> Outcome<BTreeSet<Seq>> {
     let spans = "SELECT first_seq, last_seq FROM delivery INDEXED BY delivery_root
-         WHERE stream = ?1 AND root = 1 AND id <> ?2 AND last_seq >= ?3 ORDER BY first_seq";
+         WHERE stream = ?1 AND root = 1 AND id <> ?2 AND last_seq >= ?3 AND first_seq <= ?4
+           AND first_seq >= coalesce((SELECT max(first_seq) FROM delivery INDEXED BY delivery_root
+                                      WHERE stream = ?1 AND root = 1 AND first_seq <= ?3), ?3) ORDER BY first_seq";
     let own: Option<(Option<i64>, Option<i64>)> = conn
         .prepare_cached("SELECT first_seq, last_seq FROM delivery WHERE stream = ?1 AND id = ?2")?
         .query_row(params![stream.num, id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -155,7 +160,7 @@ fn between(conn: &Connection, stream: &StreamRow, id: DeliveryId) -> Outcome<BTr
     to = to.min(high.saturating_add(SPAN));
     let mut taken = Vec::new();
     let mut statement = conn.prepare_cached(spans)?;
-    let mut rows_found = statement.query(params![stream.num, id.0.as_bytes(), int(from)])?;
+    let mut rows_found = statement.query(params![stream.num, id.0.as_bytes(), int(from), int(to)])?;
     while let Some(row) = rows_found.next()? {
         taken.push((uint(row.get(0)?), uint(row.get(1)?)));
     }

@@ -200,7 +200,8 @@ pub(super) fn walk(
 
 /// A column of bytes, as it lies in the page.
 pub(super) fn blob<'a>(row: &'a Row<'_>, index: usize) -> rusqlite::Result<&'a [u8]> {
-    Ok(row.get_ref(index)?.as_blob()?)
+    // One bit makes the one kind of the other.
+    Ok(row.get_ref(index)?.as_bytes()?)
 }
 
 /// The compact records with keys from `first` to `last`, at most `limit`, ascending.

@@ -152,6 +152,65 @@ async fn events_from_the_future_keep_no_others_beyond_their_time() {
     assert_eq!(accepted(&store).await.len(), 0);
 }
 
+/// A machine that has lost its clock starts in the past, and accepts something before it is told the time.
+#[tokio::test]
+async fn one_start_with_the_clock_behind_removes_nothing_and_forgets_no_duplicate() {
+    for trust in [ClockTrust::Steady, ClockTrust::Always] {
+        for (behind, restarts) in [(400 * DAY, false), (20_000 * DAY, false), (3 * DAY, true), (20_000 * DAY, true)] {
+            let case = format!("{trust:?} {behind} {restarts}");
+            let kept = Duration::from_hours(30 * 24);
+            let (machine, mut store) = Machine::new(trust).await;
+            append(&store, 0..50).await;
+            if restarts {
+                store.close().await.unwrap();
+                store = machine.start(-behind);
+            } else {
+                machine.set(-behind);
+            }
+            retain(&store, kept).await;
+            append(&store, 50..75).await;
+            machine.set(60_000);
+            retain(&store, kept).await;
+            append(&store, 75..120).await;
+            retain(&store, kept).await;
+            store.close().await.unwrap();
+            let store = machine.start(120_000);
+            append(&store, 120..121).await;
+            retain(&store, kept).await;
+            assert_eq!(accepted(&store).await.len(), 121, "{case}");
+            for n in 0..121 {
+                let duplicate = Appended::Duplicate { seq: Seq(n + 1), differs: false };
+                assert_eq!(store.append(vec![event(n)]).await.unwrap(), [duplicate], "{case}");
+            }
+        }
+    }
+}
+
+/// A flipped bit in what the catalogue says of a partition's time is no age.
+#[tokio::test]
+async fn a_damaged_time_of_a_partition_expires_nothing() {
+    for bit in [0i64, 20, 33, 40] {
+        let (machine, store) = Machine::new(ClockTrust::Always).await;
+        append(&store, 0..75).await;
+        store.close().await.unwrap();
+        let conn = rusqlite::Connection::open(machine.dir.path().join("toktra.db")).unwrap();
+        conn.execute("UPDATE partition SET last_at = last_at & ~(1 << ?1), first_at = first_at & ~(1 << ?1)", [bit])
+            .unwrap();
+        drop(conn);
+        let store = machine.start(60_000);
+        for _ in 0..3 {
+            retain(&store, Duration::from_hours(30 * 24)).await;
+        }
+        assert_eq!(accepted(&store).await.len(), 75, "{bit}");
+        machine.set(40 * DAY);
+        // A partition that was set right is looked at again the next time.
+        for _ in 0..5 {
+            retain(&store, Duration::from_hours(30 * 24)).await;
+        }
+        assert_eq!(accepted(&store).await.len(), 0, "{bit}");
+    }
+}
+
 #[tokio::test]
 async fn a_clock_that_an_operator_vouches_for_is_believed_at_once() {
     let (mut machine, store) = Machine::new(ClockTrust::Steady).await;

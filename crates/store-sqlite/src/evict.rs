@@ -133,7 +133,11 @@ pub(super) fn unneeded(conn: &Connection, streams: &[StreamRow], from: Seq, to: 
 /// What lies between `from` and `to` and has been needed by one of the streams ever since it was accepted, as first and last sequences,
 /// ascending. What is sent beside the account may have been taken to make room before somebody wished for it.
 pub(super) fn owed(conn: &Connection, streams: &[StreamRow], from: Seq, to: Seq) -> Outcome<Vec<(Seq, Seq)>> {
-    let others = complement(needed(conn, streams, (from, to), |delivery| delivery.accounted)?, from.0, to.0);
+    let others = complement(
+        needed(conn, streams, (from, to), |delivery| delivery.accounted && delivery.window.is_none())?,
+        from.0,
+        to.0,
+    );
     let others = others.into_iter().map(|(first, last)| (first.0, last.0)).collect();
     Ok(complement(others, from.0, to.0))
 }

@@ -19,6 +19,7 @@ use toktra_siem_store::error::{Result, StoreError};
 use toktra_siem_store::events::{Expired, Retention};
 use toktra_siem_store::in_flight::{give_up, is_in_flight};
 use toktra_siem_store::rules::count;
+use toktra_siem_store::rules::time::STEP;
 
 use super::batch::{self, Table};
 use super::codec::{from_json, int, json, len, uint};
@@ -26,7 +27,7 @@ use super::damage;
 use super::deliveries::expire_one;
 use super::engine::Engine;
 use super::fault::Outcome;
-use super::partition::YOUNGEST;
+use super::partition::youngest;
 use super::streams::{self, StreamRow};
 use super::{Sqlite, evict, ids, recount, rows, settle, sweep, tally, traffic};
 
@@ -109,35 +110,57 @@ async fn turn(store: &Sqlite, retention: Retention, work: Work, total: &mut Expi
     Ok(turn)
 }
 
-/// The oldest partition that still has payloads: number, whether it is accounted for, and its youngest event's time.
-fn oldest_payloads(conn: &Connection) -> Outcome<Option<(i64, bool, Timestamp)>> {
-    let sql = format!(
-        "SELECT p.number, p.accounted, {YOUNGEST} FROM partition p WHERE p.sealed = 1 AND p.payload = 1 ORDER BY p.number LIMIT 1"
-    );
-    Ok(conn
-        .prepare_cached(&sql)?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, Timestamp(row.get(2)?))))
-        .optional()?)
+/// The oldest partition that still has payloads, if all of its events are from before `before`: number, and whether it is accounted for.
+fn oldest_payloads(engine: &Engine, before: Timestamp) -> Outcome<Option<(i64, bool)>> {
+    let sql = "SELECT number, accounted FROM partition WHERE sealed = 1 AND payload = 1 ORDER BY number LIMIT 1";
+    let oldest =
+        engine.conn.prepare_cached(sql)?.query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?))).optional()?;
+    let Some((number, accounted)) = oldest else { return Ok(None) };
+    Ok(is_before(engine, number, before)?.then_some((number, accounted)))
 }
 
-/// The oldest partition, where its payloads are gone: number, and its youngest event's time. Later ones may have lost theirs to the disk
+/// Whether all events of the partition are from before that time, whatever wrong clock has written theirs.
+fn is_before(engine: &Engine, number: i64, before: Timestamp) -> Outcome<bool> {
+    let all = youngest(&engine.conn, engine.now())?;
+    let old = all.iter().any(|(there, youngest)| *there == number && *youngest < before);
+    // Of a partition that cannot be read, nothing else is known.
+    Ok(old && (engine.is_damaged(number) || !is_younger_than_it_says(&engine.conn, number)?))
+}
+
+/// Whether the catalogue says that a partition is older than its runs are: one flipped bit there must not expire what waits. Then it is set right.
+fn is_younger_than_it_says(conn: &Connection, number: i64) -> Outcome<bool> {
+    let newest = conn.query_row(&format!("SELECT max(accepted_at) FROM head_{number}"), [], |row| row.get(0));
+    // If a page cannot be read, whatever is done next meets it, and says so.
+    let Ok(Some(newest)) = newest else { return Ok(false) };
+    // By a clock that was set back a little, a single event may be that much younger.
+    let right = "UPDATE partition SET last_at = ?2 WHERE number = ?1 AND last_at < ?3";
+    let least = Timestamp(newest).minus(STEP);
+    let damaged = conn.prepare_cached(right)?.execute(params![number, newest, least.0])? > 0;
+    if damaged {
+        tracing::error!(
+            partition = number,
+            "the time of a part of the log was damaged: it is taken from its events; check the disk"
+        );
+    }
+    Ok(damaged)
+}
+
+/// The oldest partition, where its payloads are gone and all of its events are from before `before`. Later ones may have lost theirs to the disk
 /// budget, but what became of events is archived in the order of the log.
-fn oldest_records(conn: &Connection) -> Outcome<Option<(i64, Timestamp)>> {
-    let sql =
-        format!("SELECT p.number, {YOUNGEST}, p.payload FROM partition p WHERE p.sealed = 1 ORDER BY p.number LIMIT 1");
-    let oldest = conn
-        .prepare_cached(&sql)?
-        .query_row([], |row| Ok((row.get(0)?, Timestamp(row.get(1)?), row.get::<_, bool>(2)?)))
-        .optional()?;
-    Ok(oldest.filter(|(.., payload)| !payload).map(|(number, last_at, _)| (number, last_at)))
+fn oldest_records(engine: &Engine, before: Timestamp) -> Outcome<Option<i64>> {
+    let sql = "SELECT number, payload FROM partition WHERE sealed = 1 ORDER BY number LIMIT 1";
+    let oldest = engine.conn.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get::<_, bool>(1)?)));
+    match oldest.optional()? {
+        Some((number, false)) => Ok(is_before(engine, number, before)?.then_some(number)),
+        _ => Ok(None),
+    }
 }
 
 fn expire_payloads(engine: &mut Engine, retention: Retention, done: &mut Expired) -> Outcome<Turn> {
     seal_if_old(engine, retention.payloads_before)?;
-    let Some((number, accounted, last_at)) = oldest_payloads(&engine.conn)? else { return Ok(Turn::Idle) };
-    if last_at >= retention.payloads_before {
+    let Some((number, accounted)) = oldest_payloads(engine, retention.payloads_before)? else {
         return Ok(Turn::Idle);
-    }
+    };
     engine.looks_into(number);
     if !accounted {
         return account(engine, number, done);
@@ -317,10 +340,7 @@ fn outlive_parked(engine: &Engine, stream: &mut StreamRow, first: Seq, last: Seq
 }
 
 fn expire_records(engine: &mut Engine, retention: Retention, done: &mut Expired) -> Outcome<Turn> {
-    let Some((number, last_at)) = oldest_records(&engine.conn)? else { return Ok(Turn::Idle) };
-    if last_at >= retention.history_before {
-        return Ok(Turn::Idle);
-    }
+    let Some(number) = oldest_records(engine, retention.history_before)? else { return Ok(Turn::Idle) };
     engine.looks_into(number);
     let damaged = engine.is_damaged(number);
     if archive(engine, number, damaged)? == Turn::More {

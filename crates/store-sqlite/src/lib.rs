@@ -189,7 +189,10 @@ impl Sqlite {
             StoreError::Full | StoreError::Unavailable { .. } if space.give_up() => migrate::open_writer(&path),
             other => Err(other),
         })?;
-        standin::tell(&conn).map_err(|fault| fault.into_error("looking at what is configured"))?;
+        if let Err(fault) = standin::tell(&conn) {
+            let error = fault.into_error("looking at what is configured");
+            tracing::error!(%error, "what is configured cannot be read whole; what can be goes on");
+        }
         let (max_bytes, reserve) = (options.max_bytes, options.reserve);
         let engine = engine::Engine::load(conn, path.clone(), options, writer.clone(), space, keeping)
             .map_err(|fault| fault.into_error("reading the state of the database"))?;

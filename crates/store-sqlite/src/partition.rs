@@ -20,9 +20,6 @@ use super::engine::{Engine, SharedIds};
 use super::fault::Outcome;
 use super::ids::{self, DUPLICATES_MS, Hash, Hasher, IdMap, Known};
 
-/// When the youngest event of a partition `p` was accepted. A clock that was ahead is overruled by the partitions after it, whose events came later.
-pub(super) const YOUNGEST: &str = "min(p.last_at, coalesce((SELECT min(later.first_at) FROM partition later WHERE later.number > p.number), p.last_at))";
-
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// The partition that is appended to.
@@ -93,8 +90,8 @@ pub(super) struct Loaded {
 impl Partitions {
     /// Reads the catalogue, and the ids of the partitions that are not indexed. `now` is the time by which things age.
     pub(super) fn load(conn: &Connection, now: Timestamp) -> Outcome<Loaded> {
-        let newest: Option<i64> =
-            conn.query_row("SELECT max(last_at) FROM partition", [], |row| row.get(0)).optional()?.flatten();
+        let newest = "SELECT last_at FROM partition ORDER BY number DESC LIMIT 1";
+        let newest: Option<i64> = conn.query_row(newest, [], |row| row.get(0)).optional()?;
         let ids = Known::load(conn, newest.unwrap_or(0).min(now.0) - DUPLICATES_MS)?;
         let mut found = Self { open: None, unindexed: Vec::new(), ids };
         let (mut accepted_at, mut heads) = (Timestamp(newest.unwrap_or(0)), Vec::new());
@@ -106,12 +103,12 @@ impl Partitions {
         while let Some(row) = rows.next()? {
             let (number, sealed): (i64, bool) = (row.get(0)?, row.get(1)?);
             let scanned = scan(conn, found.ids.hasher(), (number, sealed), uint(row.get(4)?))?;
-            accepted_at = accepted_at.max(scanned.last_at);
             let ids = Arc::new(RwLock::new(scanned.ids));
             if sealed {
                 found.unindexed.push((number, ids));
                 continue;
             }
+            accepted_at = accepted_at.max(scanned.last_at);
             heads.extend(scanned.heads);
             found.open = Some(OpenPartition {
                 last_at: Timestamp(row.get(3)?),
@@ -211,6 +208,38 @@ fn scan(conn: &Connection, hasher: &Hasher, (number, sealed): (i64, bool), rows:
     Ok(scanned)
 }
 
+/// When the youngest event of each partition was accepted, ascending by number, as far as the clocks of then can be believed at `now`.
+///
+/// A clock that was ahead is overruled by the next partition whose time has come, since its events came later. A clock that was behind is
+/// overruled by the partitions before it, since its events came after theirs: whatever a wrong clock has written, nothing is taken for older
+/// than it is.
+pub(super) fn youngest(conn: &Connection, now: Timestamp) -> Outcome<Vec<(i64, Timestamp)>> {
+    let mut statement = conn.prepare_cached("SELECT number, first_at, last_at FROM partition ORDER BY number")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(believed(&rows.collect::<rusqlite::Result<Vec<(i64, i64, i64)>>>()?, now))
+}
+
+/// The same of partitions by number, first and last time.
+fn believed(partitions: &[(i64, i64, i64)], now: Timestamp) -> Vec<(i64, Timestamp)> {
+    let (mut before, mut after) = (i64::MIN, None);
+    let mut found: Vec<(i64, i64)> = Vec::with_capacity(partitions.len());
+    for (number, first_at, last_at) in partitions.iter().rev() {
+        found.push((*number, if *last_at <= now.0 { *last_at } else { after.unwrap_or(*last_at) }));
+        if *first_at <= now.0 {
+            after = Some(*first_at);
+        }
+    }
+    let whole = |(number, own): (i64, i64)| {
+        let youngest = own.max(before);
+        // What is still ahead says nothing of those after it.
+        if own <= now.0 {
+            before = youngest;
+        }
+        (number, Timestamp(youngest))
+    };
+    found.into_iter().rev().map(whole).collect()
+}
+
 impl Engine {
     /// Makes sure that there is a partition to append to at `now`, rolling it by day and by size.
     pub(super) fn open_partition(&mut self, now: Timestamp) -> Outcome<()> {
@@ -267,10 +296,64 @@ impl Engine {
                 head.execute(params![org.num, int(org.head.0), org.accepted_at.0])?;
             }
         }
-        self.partitions.ids.retire(&self.conn, self.aging.now())?;
+        self.partitions.ids.retire(&self.conn, self.aging.now(), (self.options.clock)())?;
         self.partitions.unindexed.push((number, open.ids));
         self.effects.index = true;
         self.effects.maps = true;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DAY: i64 = DAY_MS;
+
+    fn ages(partitions: &[(i64, i64)], now: i64) -> Vec<i64> {
+        let rows: Vec<_> = (1..).zip(partitions).map(|(n, (first, last))| (n, first * DAY, last * DAY)).collect();
+        believed(&rows, Timestamp(now * DAY)).into_iter().map(|(_, at)| at.0 / DAY).collect()
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_makes_no_partition_older() {
+        // Right all the time.
+        assert_eq!(ages(&[(1, 2), (2, 3), (3, 4)], 5), [2, 3, 4]);
+        // Ahead once, and right again.
+        assert_eq!(ages(&[(1, 2), (60, 60), (3, 4)], 5), [2, 3, 4]);
+        assert_eq!(ages(&[(1, 2), (60, 60), (3, 4), (60, 60), (4, 5)], 5), [2, 3, 4, 4, 5]);
+        // Nothing has come since.
+        assert_eq!(ages(&[(1, 2), (60, 60)], 5), [2, 60]);
+        // Behind once, and right again; also before anything has come since.
+        assert_eq!(ages(&[(100, 101), (0, 0), (102, 103)], 104), [101, 101, 103]);
+        assert_eq!(ages(&[(100, 101), (0, 0)], 104), [101, 101]);
+        assert_eq!(ages(&[(100, 101), (0, 0), (0, 1)], 104), [101, 101, 101]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// With any clock in between, once it is right nothing is older than it is by the time that the machine really had; and what a right clock
+        /// wrote is exactly as old as it is, unless a clock ahead lies between.
+        #[test]
+        fn nothing_is_taken_for_older_than_it_is(steps in prop::collection::vec((1i64..4, prop_oneof![3 => Just(0i64), 1 => -400i64..400]), 1..20)) {
+            let (mut at, mut rows, mut real) = (1_000, Vec::new(), Vec::new());
+            for (days, wrong) in steps {
+                rows.push((at + wrong, at + wrong));
+                // Its youngest event was accepted by then, and the next partition is younger.
+                real.push((at, wrong));
+                at += days;
+            }
+            let found = ages(&rows, at);
+            for (n, ((really, wrong), found)) in real.iter().zip(&found).enumerate() {
+                let right_before = real[..=n].iter().rev().find(|(_, wrong)| *wrong == 0).map_or(i64::MIN, |(really, _)| *really);
+                prop_assert!(*found >= right_before, "{rows:?} at {at}: {found} of {n}");
+                if *wrong == 0 {
+                    prop_assert!(*found >= *really);
+                }
+            }
+        }
     }
 }

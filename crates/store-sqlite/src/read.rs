@@ -1,7 +1,6 @@
 //! Reading events from the partitions: by cursor, by members, by id. Every payload is checked against its checksum; an event that does not
 //! match it is left out and named, so that [`super::damage`] can note it.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -20,6 +19,8 @@ use super::engine::SharedIds;
 use super::fault::Outcome;
 use super::{append, evict, ids, streams};
 
+/// Lost events that one read notes at most; whoever reads on meets the others.
+const LOST_AT_ONCE: usize = 10_000;
 /// Sequences between two members that are not worth a second look at where they lie.
 const NEAR: u64 = 1024;
 
@@ -105,28 +106,46 @@ pub(super) fn events(conn: &Connection, org: OrgRef, first: Seq, last: Seq, limi
     if read.events.len() as u64 == Seq(first - 1).until(to) {
         read.damaged.clear();
     } else {
-        judge(conn, org.num, (first..=to.0).map(Seq), &mut read)?;
+        judge(conn, org.num, &[(first, to.0)], &mut read)?;
     }
     Ok(read)
 }
 
-/// Settles which of the events that were `looked_for` (ascending) and not found are damaged or lost. What a stream still needs is never taken to make
-/// room, and what retention takes is accounted for before: so what is needed and not there went with a row that is damaged.
-fn judge(conn: &Connection, org: i64, looked_for: impl Iterator<Item = Seq>, read: &mut Read) -> Outcome<()> {
+/// Settles which of the events that were `looked_for` (first and last sequences, ascending) and not found are damaged or lost. What a stream still
+/// needs is never taken to make room, and what retention takes is accounted for before: so what is needed and not there went with a row that is
+/// damaged. Stretches are never written out event by event: a year of what has rightly gone may lie in one.
+fn judge(conn: &Connection, org: i64, looked_for: &[(u64, u64)], read: &mut Read) -> Outcome<()> {
     let Read { events, damaged, lost, .. } = read;
-    let found = |seq: &Seq| events.binary_search_by_key(seq, |event| event.seq).is_ok();
-    let missing: BTreeSet<Seq> = looked_for.filter(|seq| !found(seq)).collect();
+    let wanted = |seq: Seq| {
+        let at = looked_for.partition_point(|(_, last)| *last < seq.0);
+        looked_for.get(at).is_some_and(|(first, _)| *first <= seq.0)
+    };
     // A row in the wrong place claims events that are whole where they belong, or that never were.
-    damaged.retain(|seq| missing.contains(seq));
+    damaged.retain(|seq| wanted(*seq) && events.binary_search_by_key(seq, |event| event.seq).is_err());
     damaged.sort_unstable();
     damaged.dedup();
-    let kept_from = if damaged.len() < missing.len() { accounted_to(conn, org)?.next() } else { return Ok(()) };
-    let mut gone = missing.range(kept_from..).filter(|seq| damaged.binary_search(seq).is_err());
-    let (Some(from), to) = (gone.next(), gone.next_back()) else { return Ok(()) };
+    let all: u64 = looked_for.iter().map(|(first, last)| (last + 1).saturating_sub(*first)).sum();
+    if all <= (events.len() + damaged.len()) as u64 {
+        return Ok(());
+    }
+    let kept_from = accounted_to(conn, org)?.next().0;
+    let kept = looked_for.iter().filter(|(_, last)| *last >= kept_from);
+    let kept: Vec<_> = kept.map(|(first, last)| (kept_from.max(*first), *last)).collect();
+    let (Some((from, _)), Some((_, to))) = (kept.first(), kept.last()) else { return Ok(()) };
     let streams: Vec<_> = streams::of_org(conn, org)?.into_iter().filter(|stream| !stream.removed).collect();
-    let owed = evict::owed(conn, &streams, *from, *to.unwrap_or(from))?;
-    let owed = owed.iter().flat_map(|(first, last)| missing.range(*first..=*last));
-    lost.extend(owed.filter(|seq| damaged.binary_search(seq).is_err()));
+    for (first, last) in evict::owed(conn, &streams, Seq(*from), Seq(*to))? {
+        let within = kept.iter().map(|(low, high)| ((*low).max(first.0), (*high).min(last.0)));
+        for (low, high) in within.filter(|(low, high)| low <= high) {
+            let inside = events.partition_point(|event| event.seq.0 < low);
+            let there = events[inside..].iter().map(|event| event.seq.0).take_while(|seq| *seq <= high);
+            let mut next = low;
+            for seq in there.chain([high + 1]) {
+                let gone = (next..seq).map(Seq).filter(|seq| damaged.binary_search(seq).is_err());
+                lost.extend(gone.take(LOST_AT_ONCE.saturating_sub(lost.len())));
+                next = seq + 1;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -164,7 +183,8 @@ pub(super) fn members(conn: &Connection, org: OrgRef, members: &Members) -> Outc
         let span = (Seq(first.0), Seq(last.0 + u64::from(last.1) - 1));
         stretch(conn, org, span, |seq| members.contains(seq), all, &mut found)?;
     }
-    judge(conn, org.num, members.iter(), &mut found)?;
+    let spans: Vec<_> = members.runs().iter().map(|(first, events)| (*first, first + u64::from(*events) - 1)).collect();
+    judge(conn, org.num, &spans, &mut found)?;
     Ok(found)
 }
 
@@ -180,8 +200,8 @@ pub(super) fn records(conn: &Connection, org: i64, first: Seq, last: Seq, limit:
     Ok(found)
 }
 
-/// The last of the org's sequences up to `head` that was accepted before `at`; 0 where there is none. Acceptance never goes back within an
-/// org, so this takes a handful of looks. What retention has removed is older than whatever is still there.
+/// The last of the org's sequences up to `head` that was accepted before `at`; 0 where there is none. Acceptance goes back within an
+/// org only where the clock was set back, so this takes a handful of looks. What retention has removed is older than whatever is still there.
 pub(super) fn accepted_before(conn: &Connection, org: i64, at: Timestamp, head: Seq) -> Outcome<Seq> {
     let (mut before, mut not_before) = (0, head.0 + 1);
     while before + 1 < not_before {

@@ -152,13 +152,15 @@ pub(super) fn delivery(row: &Row<'_>, stream: &StreamRow) -> Outcome<Delivery> {
     let window = start
         .zip(tally.as_deref())
         .map(|(start, tally)| from_json(tally).map(|tally| Window { start, tally }).map_err(|_: Fault| ()));
-    let runs: Option<Vec<u8>> = row.get(5)?;
+    // One bit makes a text of bytes.
+    let runs = row.get_ref(5)?.as_bytes_or_null();
     // What came off the log is accounted for.
     let accounted = row.get(10)? || row.get(21)?;
     let (first, last): (Option<i64>, Option<i64>) = (row.get(3)?, row.get(4)?);
     // What is accounted for lies before the cursor, and what is sent beside it is no longer than what is read at once.
     let is_there = if accounted { last <= Some(int(stream.cursor.0)) } else { true };
-    let members = members(first, last, runs.as_deref()).ok().filter(|_| is_there && window != Some(Err(())));
+    let members =
+        runs.ok().and_then(|runs| members(first, last, runs).ok()).filter(|_| is_there && window != Some(Err(())));
     Ok(Delivery {
         id: DeliveryId(uuid(row.get(0)?)),
         org: stream.org,

@@ -140,7 +140,7 @@ fn from_blob(mut blob: &[u8]) -> Outcome<Histogram> {
 
 /// Removes a piece of what is older than payloads may be, or than 30 days.
 pub(super) fn expire(engine: &mut Engine, retention: Retention, done: &mut Expired) -> Outcome<Turn> {
-    let before = retention.payloads_before.max(engine.now().minus(KEPT));
+    let before = retention.payloads_before.max(engine.aging.now().minus(KEPT));
     let gone = engine
         .conn
         .prepare_cached(

@@ -12,6 +12,7 @@ use toktra_siem_core::ids::Seq;
 use toktra_siem_core::time::Timestamp;
 
 use crate::deliveries::Settlement;
+use crate::rules::time::is_ahead;
 
 /// How long a pending delivery is waited for after the last thing that is known of it.
 pub const WAITED_FOR: Duration = Duration::from_mins(10);
@@ -21,7 +22,8 @@ pub const WAITED_FOR: Duration = Duration::from_mins(10);
 pub fn is_in_flight(delivery: &Delivery, now: Timestamp) -> bool {
     let accepted_at = delivery.awaiting.as_ref().map(|awaiting| awaiting.since);
     let known = [Some(delivery.created_at), delivery.due_at, accepted_at];
-    known.into_iter().flatten().any(|at| now.since(at) < WAITED_FOR)
+    // A time that lies ahead was written by a clock that was wrong, and says nothing.
+    known.into_iter().flatten().any(|at| now.since(at) < WAITED_FOR && !is_ahead(at, now))
 }
 
 /// The settlement of a pending delivery that is not in flight: failed. Its events up to `last`, whose payloads are about to go, become

@@ -5,14 +5,13 @@
 
 use std::ops::ControlFlow;
 
-use rusqlite::{Connection, OptionalExtension, params};
-use toktra_siem_core::time::Timestamp;
+use rusqlite::{Connection, params};
 
 use super::super::batch::{self, Order};
 use super::super::codec::{key, len};
 use super::super::engine::Engine;
 use super::super::fault::Outcome;
-use super::super::partition::YOUNGEST;
+use super::super::partition::youngest;
 use super::bucket::{Entry, Level, Row, bits_for, place};
 use super::hash::{Hasher, time_of};
 use super::memory::Filter;
@@ -66,11 +65,10 @@ impl Build {
     /// Notes that all are written.
     pub(super) fn complete(self, engine: &mut Engine) -> Outcome<()> {
         let Self { number, bits, newest, filter, .. } = self;
-        let found = format!("SELECT {YOUNGEST} FROM partition p WHERE p.number = ?1");
-        let last_at: Option<i64> = engine.conn.query_row(&found, [number], |row| row.get(0)).optional()?;
+        let all = youngest(&engine.conn, engine.now())?;
         // Where retention has removed it meanwhile, there is nothing to know.
-        let Some(last_at) = last_at else { return Ok(()) };
-        let recent = last_at >= engine.aging.now().0 - DUPLICATES_MS;
+        let Some((_, last_at)) = all.into_iter().find(|(there, _)| *there == number) else { return Ok(()) };
+        let recent = last_at.0 >= engine.aging.now().0 - DUPLICATES_MS;
         let (there, bytes) = if recent { (level::OWN, Some(filter.to_bytes())) } else { (level::PAST, None) };
         engine.conn.execute(
             "INSERT OR REPLACE INTO ids_of (partition, level, bits, newest_v7, filter) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -80,7 +78,7 @@ impl Build {
         engine.conn.execute_batch(&format!("DROP TABLE IF EXISTS lookup_{number}"))?;
         engine.partitions.forget(number);
         if recent {
-            engine.partitions.ids.add(number, Timestamp(last_at), bits, newest, Some(filter), false);
+            engine.partitions.ids.add(number, last_at, bits, newest, Some(filter), false);
         }
         engine.effects.maps = true;
         Ok(())

@@ -63,6 +63,7 @@ impl Known {
 
     /// Takes over what was found before the state was read anew.
     pub(in super::super) fn remember(&mut self, before: &Self) {
+        self.unreadable.clone_from(&before.unreadable);
         *self.mending.get_mut() = std::mem::take(&mut *before.mending.lock());
     }
 

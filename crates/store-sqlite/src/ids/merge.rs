@@ -8,12 +8,13 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
+use toktra_siem_core::time::Timestamp;
 
 use super::super::codec::{key_org, key_seq, uint};
 use super::super::engine::Engine;
 use super::super::fault::Outcome;
-use super::super::partition::YOUNGEST;
+use super::super::partition::youngest;
 use super::bucket::{Entry, Level, Row, bits_for, collect, place};
 use super::hash::{PRINT_BITS, Print};
 use super::mend::{merged, of_partition};
@@ -147,13 +148,12 @@ impl Engine {
             return Ok(true);
         }
         let now = self.aging.now();
-        known.retire(conn, now)?;
+        known.retire(conn, now, (self.options.clock)())?;
         if !known.wants_merge(self.options.ids) {
             return Ok(false);
         }
-        let oldest = format!("SELECT min(p.number) FROM partition p WHERE {YOUNGEST} >= ?1");
-        let oldest: Option<i64> =
-            conn.query_row(&oldest, [now.0 - DUPLICATES_MS], |row| row.get(0)).optional()?.flatten();
+        let recent = |(_, youngest): &(i64, Timestamp)| youngest.0 >= now.0 - DUPLICATES_MS;
+        let oldest = youngest(conn, (self.options.clock)())?.into_iter().find(recent).map(|(number, _)| number);
         let change = "UPDATE ids_of SET level = ?2 WHERE level = ?1 AND partition < ?3";
         conn.execute(change, params![level::RECENT, level::PAST, oldest.unwrap_or(i64::MAX)])?;
         conn.execute(change, params![level::OWN, level::JOINING, i64::MAX])?;

@@ -13,7 +13,7 @@ use toktra_siem_core::time::Timestamp;
 
 use super::codec::{int, key_org, key_seq};
 use super::fault::Outcome;
-use super::partition::YOUNGEST;
+use super::partition::youngest;
 use super::read::id_of;
 use bucket::{Level, candidates, place};
 use hash::time_of;
@@ -141,12 +141,12 @@ impl Known {
         let hasher = Hasher::load(conn)?;
         let mut known =
             Self { hasher, own: Vec::new(), recent, coming, newest, unreadable: Vec::new(), mending: Mutex::default() };
-        let mut statement = conn.prepare(&format!(
-            "SELECT p.number, {YOUNGEST}, i.level, i.bits, i.newest_v7, i.filter
+        let mut statement = conn.prepare(
+            "SELECT p.number, p.last_at, i.level, i.bits, i.newest_v7, i.filter
              FROM partition p LEFT JOIN ids_of i ON i.partition = p.number
              WHERE p.sealed = 1 AND p.indexed = 1 AND (i.level IN (?1, ?2) OR (i.level IS NULL AND p.last_at >= ?3))
-             ORDER BY p.number"
-        ))?;
+             ORDER BY p.number",
+        )?;
         let mut rows = statement.query(params![level::OWN, level::JOINING, oldest])?;
         while let Some(row) = rows.next()? {
             let (number, last_at) = (row.get(0)?, Timestamp(row.get(1)?));
@@ -234,9 +234,19 @@ impl Known {
         self.own.insert(at, Own { number, last_at, ids: OwnIds::Hashed { bits, newest, filter, joining } });
     }
 
-    /// Leaves what is older than 48 hours at `now` to the past.
-    pub(super) fn retire(&mut self, conn: &Connection, now: Timestamp) -> Outcome<()> {
+    /// Leaves what is older than 48 hours at `now` to the past. `wall` is what the clock says.
+    pub(super) fn retire(&mut self, conn: &Connection, now: Timestamp, wall: Timestamp) -> Outcome<()> {
         let oldest = now.0 - DUPLICATES_MS;
+        if self.own.is_empty() {
+            return Ok(());
+        }
+        // When they were sealed the clock may have been wrong.
+        let all = youngest(conn, wall)?;
+        for own in &mut self.own {
+            if let Ok(at) = all.binary_search_by_key(&own.number, |(number, _)| *number) {
+                own.last_at = all[at].1;
+            }
+        }
         let mut past = conn.prepare_cached("UPDATE ids_of SET level = ?2 WHERE partition = ?1 AND level = ?3")?;
         for own in self.own.iter().filter(|own| own.last_at.0 < oldest) {
             past.execute(params![own.number, level::PAST, level::OWN])?;
