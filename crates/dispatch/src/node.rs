@@ -17,8 +17,8 @@ use toktra_siem_core::ids::NodeId;
 use toktra_siem_store::cluster::{BEAT, Beat};
 use toktra_siem_store::{NodeRecord, Role, Store, StoreError, Told};
 
-/// For so long after the store was told that a node lives it may send: nothing leaves that early before
-/// anybody else takes over ([`toktra_siem_store::cluster::DEAD_AFTER`]).
+/// For so long after the store was told that a node lives it may begin a request: nobody else takes over before
+/// [`toktra_siem_store::cluster::DEAD_AFTER`].
 pub const HOLDS: Duration = Duration::from_secs(10);
 /// The pause before the store is told again if that failed.
 const AGAIN: Duration = Duration::from_secs(1);
