@@ -1,6 +1,6 @@
 //! Failing, holding, probing and recovering.
 
-use toktra_siem_core::breaker::{Breaker, OpenKind};
+use toktra_siem_core::breaker::{Breaker, OpenKind, PROBE_DEADLINE};
 use toktra_siem_core::delivery::{Status, Trigger};
 
 use super::*;
@@ -326,5 +326,36 @@ async fn a_slow_endpoint_comes_back_after_an_outage() {
         // One request brings the first event back, one the others; and each probe that was not waited for long enough.
         let copies = bench.seen().len() - probes;
         assert!(copies <= 5, "{case}: {copies} requests");
+    }
+}
+
+/// An endpoint that takes requests and never answers keeps neither a shutdown nor a connector that is switched off waiting for longer than a first
+/// probe takes; what the probe carried is sent afterwards.
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_hangs_keeps_no_end_waiting() {
+    for drains in [true, false] {
+        let mut bench = Bench::splunk().await;
+        bench.otherwise(|_| busy());
+        bench.send(2).await;
+        bench.pass(Duration::from_secs(4)).await;
+        *bench.endpoint.takes.lock() = Duration::from_hours(1);
+        bench.pass(Duration::from_mins(2)).await;
+        let (began, probes) = (Instant::now(), bench.seen().len());
+        if drains {
+            bench.control.2.cancel();
+            for worker in bench.workers.drain(..) {
+                worker.await.unwrap();
+            }
+        } else {
+            bench.stop().await;
+        }
+        assert!(began.elapsed() <= PROBE_DEADLINE, "{drains}: {:?}", began.elapsed());
+        assert_eq!(bench.seen().len(), probes, "{drains}: no other is started");
+        *bench.endpoint.takes.lock() = Duration::from_millis(1);
+        bench.otherwise(|_| success());
+        bench.start(SPLUNK);
+        bench.pass(Duration::from_mins(2)).await;
+        let account = bench.events_account().await;
+        assert_eq!((account.counts.delivered, account.undelivered()), (2, 0), "{drains}");
     }
 }

@@ -77,7 +77,9 @@ def main():
         prepared = prepare(key)
         schemathesis = pathlib.Path(sys.executable).parent / "schemathesis"
         command = [schemathesis, "--config-file", configuration, "run", f"{BASE}/openapi.json"]
-        command += ["--checks", "all", "--seed", "1", "--max-examples", "10", "--workers", "2", "--continue-on-failure"]
+        # One worker: Python 3.11 counts how deep it is in a syntax tree for all threads together, and two that parse at once make it raise a
+        # SystemError, now and then (python/cpython issue 106905).
+        command += ["--checks", "all", "--seed", "1", "--max-examples", "10", "--workers", "1", "--continue-on-failure"]
         environment = {**os.environ, **prepared, "TOKTRA_SIEM_API_KEY": key, "NO_COLOR": "1"}
         failed = subprocess.call(command, cwd=directory, env=environment)
         if server.poll() is not None:
