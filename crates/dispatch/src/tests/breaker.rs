@@ -340,6 +340,11 @@ async fn a_probe_that_hangs_keeps_no_end_waiting() {
         bench.pass(Duration::from_secs(4)).await;
         *bench.endpoint.takes.lock() = Duration::from_hours(1);
         bench.pass(Duration::from_mins(2)).await;
+        // One has just been started, and would wait for half a minute.
+        let before = bench.seen().len();
+        while bench.seen().len() == before {
+            bench.pass(Duration::from_secs(1)).await;
+        }
         let (began, probes) = (Instant::now(), bench.seen().len());
         if drains {
             bench.control.2.cancel();
