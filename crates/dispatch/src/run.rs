@@ -110,12 +110,8 @@ pub async fn worker(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control
                 setbacks.pause(ctx.timing.after_store_failure, if waits { LONGEST_FOR_STORE } else { LONGEST })
             }
         };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            Ok(()) = control.changed.changed() => {}
-            () = control.stop.cancelled() => return,
-            () = control.drain.cancelled() => return,
-            () = control.member.died() => return,
+        if !control.pause(pause).await {
+            return;
         }
     }
 }
@@ -144,12 +140,21 @@ pub(super) async fn supervised(
         }
         ctx.warnings.failed(stream, ctx.clock.now(), Cause::own_failure(&failure));
         let pause = setbacks.pause(ctx.timing.after_store_failure, LONGEST);
+        if !control.pause(pause).await {
+            return;
+        }
+    }
+}
+
+impl Control {
+    /// Waits for so long, or until the connector is saved. False if the worker is to end instead.
+    async fn pause(&mut self, pause: Duration) -> bool {
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            Ok(()) = control.changed.changed() => {}
-            () = control.stop.cancelled() => return,
-            () = control.drain.cancelled() => return,
-            () = control.member.died() => return,
+            () = tokio::time::sleep(pause) => true,
+            Ok(()) = self.changed.changed() => true,
+            () = self.stop.cancelled() => false,
+            () = self.drain.cancelled() => false,
+            () = self.member.died() => false,
         }
     }
 }

@@ -99,7 +99,7 @@ impl Checkpoints {
         if log.pages < self.most {
             self.next = self.most;
         }
-        // Where there is little room, the log is written over before it grows.
+        // If there is little room, the log is written over before it grows.
         let crowded = self.failures.pulse.is_short() && log.pages * self.page >= STEP;
         if crowded || log.pages >= self.next {
             self.begin_anew(conn);

@@ -1,24 +1,17 @@
 //! What a wrong clock does to events that are stored: nothing.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use toktra_siem_core::event::intake::SentFields;
-use toktra_siem_core::event::{EventType, NewEvent, Severity};
-use toktra_siem_core::ids::{EventId, OrgId, Seq};
+use toktra_siem_core::ids::Seq;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::rules::time::STEP;
-use toktra_siem_store::{
-    Appended, AuditEntry, Backend as _, Change, ClockTrust, ConfigStore, EventLog, OrgRecord, ReadLimit, Retention,
-};
-use uuid::Uuid;
+use toktra_siem_store::{Appended, Backend as _, ClockTrust, EventLog, ReadLimit, Retention};
 
+use super::failures::{ORG, event, store};
 use super::{Sqlite, SqliteOptions};
 
-const ORG: OrgId = OrgId(Uuid::from_u128(1));
 const START: Timestamp = Timestamp(1_767_225_600_000);
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -33,16 +26,7 @@ struct Machine {
 impl Machine {
     async fn new(trust: ClockTrust) -> (Self, Arc<Sqlite>) {
         let machine = Self { clock: Arc::new(AtomicI64::new(START.0)), dir: tempfile::tempdir().unwrap(), trust };
-        let store = machine.start(0);
-        let value = OrgRecord { id: ORG, name: "org".into(), is_default: true, created_at: START };
-        let audit = AuditEntry {
-            at: START,
-            actor: "test".into(),
-            action: "org.create".into(),
-            object: "org".into(),
-            detail: serde_json::Value::Null,
-        };
-        store.create_org(Change { value, audit }).await.unwrap();
+        let store = store(machine.dir.path(), machine.options()).await;
         (machine, store)
     }
 
@@ -53,34 +37,23 @@ impl Machine {
     /// A process that starts when the clock says this.
     fn start(&self, since_start: i64) -> Arc<Sqlite> {
         self.set(since_start);
+        Sqlite::open(self.dir.path(), self.options()).unwrap()
+    }
+
+    fn options(&self) -> SqliteOptions {
         let clock = Arc::clone(&self.clock);
-        let options = SqliteOptions {
+        SqliteOptions {
             clock: Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))),
             clock_trust: self.trust,
             partition_rows: 20,
             ..SqliteOptions::default()
-        };
-        let dir: &Path = self.dir.path();
-        Sqlite::open(dir, options).unwrap()
-    }
-}
-
-fn event(n: u64) -> NewEvent {
-    NewEvent {
-        org: ORG,
-        event_id: EventId(Uuid::from_u64_pair(7, n)),
-        made: false,
-        event_type: EventType::Anomaly,
-        severity: Severity::High,
-        event_time: START,
-        payload: Bytes::from_static(b"{}"),
-        sent: SentFields::default(),
+        }
     }
 }
 
 async fn append(store: &Sqlite, ids: std::ops::Range<u64>) {
     for n in ids {
-        assert!(matches!(store.append(vec![event(n)]).await.unwrap()[..], [Appended::Accepted(_)]), "{n}");
+        assert!(matches!(store.append(vec![event(n, 2)]).await.unwrap()[..], [Appended::Accepted(_)]), "{n}");
     }
 }
 
@@ -122,7 +95,7 @@ async fn one_start_with_the_clock_ahead_removes_nothing_and_forgets_no_duplicate
             assert_eq!(accepted(&store).await.len(), there, "{case}");
             for n in 0..50 {
                 let duplicate = Appended::Duplicate { seq: Seq(n + 1), differs: false };
-                assert_eq!(store.append(vec![event(n)]).await.unwrap(), [duplicate], "{case}");
+                assert_eq!(store.append(vec![event(n, 2)]).await.unwrap(), [duplicate], "{case}");
             }
             append(&store, 100..101).await;
             let newest = accepted(&store).await[there];
@@ -180,7 +153,7 @@ async fn one_start_with_the_clock_behind_removes_nothing_and_forgets_no_duplicat
             assert_eq!(accepted(&store).await.len(), 121, "{case}");
             for n in 0..121 {
                 let duplicate = Appended::Duplicate { seq: Seq(n + 1), differs: false };
-                assert_eq!(store.append(vec![event(n)]).await.unwrap(), [duplicate], "{case}");
+                assert_eq!(store.append(vec![event(n, 2)]).await.unwrap(), [duplicate], "{case}");
             }
         }
     }

@@ -199,7 +199,7 @@ impl Engine {
         (self.options.clock)()
     }
 
-    /// Notes how far time was seen to pass, unless that was done a moment ago: the next process goes on from there. Where it cannot be noted, that
+    /// Notes how far time was seen to pass, unless that was done a moment ago: the next process goes on from there. If it cannot be noted, that
     /// one takes the difference for a jump of the clock, and nothing is lost.
     pub(super) fn note_seen(&mut self, moment: Duration) -> rusqlite::Result<()> {
         let now = self.aging.now();

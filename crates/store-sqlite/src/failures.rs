@@ -17,9 +17,10 @@ use uuid::Uuid;
 use super::fault::Fault;
 use super::{Sqlite, SqliteOptions};
 
-const ORG: OrgId = OrgId(Uuid::from_u128(1));
+pub(super) const ORG: OrgId = OrgId(Uuid::from_u128(1));
 
-fn event(n: u64, bytes: usize) -> NewEvent {
+/// An event whose id is made of its number.
+pub(super) fn event(n: u64, bytes: usize) -> NewEvent {
     NewEvent {
         org: ORG,
         event_id: EventId(Uuid::from_u64_pair(7, n)),
@@ -37,7 +38,8 @@ fn audit() -> AuditEntry {
     AuditEntry { at: Timestamp(0), actor, action, object, detail: serde_json::Value::Null }
 }
 
-async fn store(dir: &Path, options: SqliteOptions) -> Arc<Sqlite> {
+/// A new store with one org.
+pub(super) async fn store(dir: &Path, options: SqliteOptions) -> Arc<Sqlite> {
     let store = Sqlite::open(dir, options).unwrap();
     let value = OrgRecord { id: ORG, name: "org".into(), is_default: true, created_at: Timestamp(0) };
     store.create_org(Change { value, audit: audit() }).await.unwrap();

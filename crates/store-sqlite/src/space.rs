@@ -208,7 +208,7 @@ impl Space {
             return;
         }
         self.looked = Some(Instant::now());
-        // Where it cannot be told, the disk says so when it is written.
+        // If it cannot be told, the disk says so when it is written.
         let Some(figures) = self.measure(conn) else { return self.room = u64::MAX };
         self.figures = figures;
         self.keep_going();

@@ -195,7 +195,7 @@ pub(super) fn all(conn: &Connection) -> Outcome<Vec<(StreamRow, Connector)>> {
     statement.query_and_then([], |r| Ok((row(r)?, connectors::read(conn, r, CONNECTOR)?)))?.collect()
 }
 
-/// The same, without those of which a row cannot be read any more: each is told of, and keeps no other from being worked on.
+/// The same, but streams whose rows cannot be read any more are left out, with a line in the log for each: the others are worked on all the same.
 pub(super) fn all_readable(conn: &Connection) -> Outcome<Vec<(StreamRow, Connector)>> {
     let nums: Vec<i64> = conn
         .prepare_cached("SELECT num FROM stream WHERE removed = 0 ORDER BY connector, kind")?

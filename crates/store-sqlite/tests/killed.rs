@@ -33,7 +33,8 @@ const BACKED_UP: u64 = 30;
 const IN_FILE: u64 = 60;
 const IN_LOG: u64 = 100;
 
-const SHIM: &str = r#"
+const SHIM: &str = concat!(
+    r#"
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdarg.h>
@@ -58,38 +59,9 @@ static void step(const char *what, const char *path) {
     if (++done == atoi(end)) _exit(99);
 }
 
-static void step_of(const char *what, int fd) {
-    char link[64], path[4096];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof path - 1);
-    if (length < 1) return;
-    path[length] = 0;
-    step(what, path);
-}
-
-static int opened(const char *path, int flags, mode_t mode) {
-    if (flags & (O_CREAT | O_TRUNC)) step("open", path);
-    return syscall(SYS_openat, AT_FDCWD, path, flags, mode);
-}
-
-#define OPEN(name) int name(const char *path, int flags, ...) { \
-    va_list rest; va_start(rest, flags); mode_t mode = va_arg(rest, mode_t); va_end(rest); \
-    return opened(path, flags, mode); }
-OPEN(open)
-OPEN(open64)
-
-int fdatasync(int fd) { step_of("sync", fd); return syscall(SYS_fdatasync, fd); }
-int fsync(int fd) { step_of("sync", fd); return syscall(SYS_fsync, fd); }
-int ftruncate(int fd, off_t length) { step_of("truncate", fd); return syscall(SYS_ftruncate, fd, length); }
-int ftruncate64(int fd, off_t length) { return ftruncate(fd, length); }
-int rename(const char *from, const char *to) { step("rename", from); return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0); }
-int unlink(const char *path) { step("unlink", path); return syscall(SYS_unlinkat, AT_FDCWD, path, 0); }
-int link(const char *from, const char *to) { step("link", to); return syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0); }
-int linkat(int a, const char *from, int b, const char *to, int flags) { step("link", to); return syscall(SYS_linkat, a, from, b, to, flags); }
-ssize_t write(int fd, const void *data, size_t length) { step_of("write", fd); return syscall(SYS_write, fd, data, length); }
-ssize_t pwrite64(int fd, const void *data, size_t length, off_t at) { step_of("write", fd); return syscall(SYS_pwrite64, fd, data, length, at); }
-ssize_t pwrite(int fd, const void *data, size_t length, off_t at) { return pwrite64(fd, data, length, at); }
-"#;
+"#,
+    include_str!("../../../fixtures/shims/calls.c")
+);
 
 /// A child has the locks of this process until it has begun: no other test may open a directory then.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

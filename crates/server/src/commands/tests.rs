@@ -15,6 +15,7 @@ use crate::service::open_store;
 
 mod answers;
 mod code;
+mod health;
 mod import;
 mod newer;
 mod responder;

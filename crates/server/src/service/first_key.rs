@@ -13,7 +13,7 @@ use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, Milestone};
 use super::data::read_private;
 use super::{Base, StartError, explained};
 
-/// Where it goes in the data directory where nobody looks at a terminal.
+/// The file of the data directory that it is written to if nobody looks at a terminal.
 pub const FIRST_KEY_FILE: &str = "first-api-key";
 /// Whom the audit log names for what is made at a first start.
 pub(super) const FIRST_START: &str = "first start";
