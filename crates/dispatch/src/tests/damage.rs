@@ -49,6 +49,20 @@ impl Bench {
     }
 }
 
+/// Once the endpoint is back, what waits behind hundreds of damaged events of an outage does not wait a while for each of them.
+#[tokio::test(start_paused = true)]
+async fn a_damaged_run_of_an_outage_holds_nothing_up() {
+    let mut bench = Bench::splunk().await;
+    bench.otherwise(|_| busy());
+    bench.send(400).await;
+    bench.pass(MINUTE).await;
+    bench.damage(1..=390);
+    bench.send(5).await;
+    bench.otherwise(|_| success());
+    bench.pass(MINUTE).await;
+    bench.came_to(15, 390).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn fresh_events_flow_past_it_wherever_it_lies() {
     let mut bench = Bench::splunk().await;
