@@ -8,6 +8,7 @@ use rusqlite::ffi;
 use toktra_siem_core::event::intake::SentFields;
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
+use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{
     Appended, AuditEntry, Change, ConfigStore, EventLog, OrgRecord, OrgStore, ReadLimit, Retention, StoreError,
@@ -179,6 +180,25 @@ async fn duplicates_are_found_in_every_partition_of_the_last_two_days() {
         tokio::task::yield_now().await;
     }
     check(store).await;
+}
+
+/// A year of events that have rightly gone costs a read nothing, whatever stretch it is asked for.
+#[tokio::test]
+async fn what_has_long_gone_is_not_looked_for_one_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let without_ring = || SqliteOptions { ring_bytes: 0, ..options() };
+    store(dir.path(), without_ring()).await.close().await.unwrap();
+    let conn = rusqlite::Connection::open(dir.path().join("toktra.db")).unwrap();
+    conn.execute("UPDATE org SET head = ?1", [1i64 << 38]).unwrap();
+    drop(conn);
+    let store = Sqlite::open(dir.path(), without_ring()).unwrap();
+    let next = Seq((1 << 38) + 1);
+    assert_eq!(store.append(vec![event(1, 10)]).await.unwrap(), [Appended::Accepted(next)]);
+    let read = store.read(ORG, Seq(0), ReadLimit { events: 9, bytes: 99 }).await.unwrap();
+    assert_eq!(read.iter().map(|event| event.seq).collect::<Vec<_>>(), [next]);
+    let members = Members::from_runs([(1, u32::MAX), (next.0, 1)]);
+    assert_eq!(store.read_members(ORG, &members).await.unwrap().len(), 1);
+    assert_eq!(store.damaged(ORG, &members).await.unwrap(), []);
 }
 
 /// Sealed partitions whose lookup table is still being made.

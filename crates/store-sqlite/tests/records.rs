@@ -10,6 +10,7 @@ use toktra_siem_core::event::Severity::{High, Low};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
+use toktra_siem_store::cluster::Claim;
 use toktra_siem_store::conformance::flow::Flow;
 use toktra_siem_store::conformance::world::{datadog, only, stream_of};
 use toktra_siem_store::conformance::{Fixture, Owner, World};
@@ -264,4 +265,19 @@ async fn a_damaged_row_of_a_parked_event_loses_no_event() {
         Connection::open(path).and_then(|file| file.execute(sql, [])).expect("a change");
     })
     .await;
+}
+
+/// One stream of which nothing can be made leaves the others their workers.
+#[tokio::test]
+async fn a_stream_that_cannot_be_read_keeps_no_other_from_being_claimed() {
+    for (column, damaged) in [("kind", "kind + 8"), ("cursor", "'x'"), ("epoch", "x'00'")] {
+        let stored = Stored::new().await;
+        let world = &stored.world;
+        world.splunk(Filter::default()).await;
+        world.create(Connector { name: "other".into(), ..world.draft(datadog(true), true) }).await;
+        let node = world.owner.node(&*world.store).await.expect("a node");
+        stored.file().execute(&format!("UPDATE stream SET {column} = {damaged} WHERE num = 1"), []).expect("damage");
+        let claimed = world.store.claim(node, Claim::Free, 9).await.expect("the others");
+        assert_eq!(claimed.len(), 2, "{column}");
+    }
 }
