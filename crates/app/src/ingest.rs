@@ -7,7 +7,7 @@ use bytes::Bytes;
 use toktra_siem_base::random::Random;
 use toktra_siem_core::event::NewEvent;
 use toktra_siem_core::event::body::{BodyError, BodyFormat, RawEvent, split_body};
-use toktra_siem_core::event::intake::{Intake, OrgRule, normalise};
+use toktra_siem_core::event::intake::{Intake, OrgRule, Room, normalise_in};
 use toktra_siem_core::fault::FieldFault;
 use toktra_siem_core::ids::EventId;
 use toktra_siem_core::time::Timestamp;
@@ -42,9 +42,10 @@ pub(crate) fn prepare(
     let fresh_id = || EventId(random.uuid_v7(now));
     let intake = Intake { org, now, fresh_id: &fresh_id };
     let mut events = Vec::with_capacity(raw.len());
+    let mut room = Room::new(raw.iter().map(|event| event.bytes.len()).sum());
     let (mut faults, mut found) = (Vec::new(), 0);
     for event in &raw {
-        match normalise(event.bytes, &intake) {
+        match normalise_in(&mut room, event.bytes, &intake) {
             Ok(event) => events.push(event),
             Err(wrong) => {
                 found += wrong.len();

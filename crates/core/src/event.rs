@@ -14,6 +14,7 @@ pub mod differs;
 mod field;
 mod instant;
 pub mod intake;
+pub mod room;
 pub mod samples;
 pub mod spans;
 mod strict;

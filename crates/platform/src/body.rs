@@ -3,9 +3,11 @@
 
 use std::io::Write as _;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use flate2::write::GzEncoder;
+use memchr::memmem::Finder;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::cause::Cause;
@@ -92,16 +94,29 @@ pub fn member_start(payload: &[u8], name: &str) -> usize {
 /// The bytes of a compact object's member beside name and value: two quotes, a colon and a comma.
 const MEMBER: usize = 4;
 
-/// The members of a stored event that are `null`, as ranges with the comma behind them. Only members that stand before `source` can be
-/// (see `core::event::intake`), so that nothing long is read.
+/// The members of a stored event that are `null`, as ranges with the comma behind them. Only members that stand before `source` and before
+/// anything nested can be (see `core::event::intake`). They are looked for as text, not member by member: each event is asked twice for each connector.
 fn nulls(payload: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
-    let mut at = 1;
-    members(payload).take_while(|(name, _)| *name != b"source").filter_map(move |(name, value)| {
-        let start = at;
-        at += MEMBER + name.len() + value.len();
-        (value == b"null" && payload.get(at - 1) == Some(&b',')).then_some(start..at)
+    // Inside a text this would have backslashes. The quote behind the last comma belongs to what is looked through.
+    let end = SOURCE.find(payload).map_or(0, |source| source + 1);
+    let nested = [&OBJECT, &ARRAY].into_iter().filter_map(|value| names(value, &payload[..end]).next()).min();
+    let before = &payload[..nested.unwrap_or(end)];
+    names(&NULL, before).filter_map(|end| {
+        let start = memchr::memrchr(b'"', &before[..end])?;
+        Some(start..end + NULL.needle().len() - 1)
     })
 }
+
+/// Where the names end that have this value behind them: at the closing quote. All names are of letters, while a quote inside a text has a
+/// backslash before it, and one that opens a text a colon.
+fn names<'a>(value: &'a Finder<'static>, object: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    value.find_iter(object).filter(|at| object[..*at].last().is_some_and(u8::is_ascii_lowercase))
+}
+
+static SOURCE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""source":"toktra""#));
+static OBJECT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#"":{"#));
+static ARRAY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#"":["#));
+static NULL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#"":null,""#));
 
 /// Appends a stored event without the members that are `null`.
 pub fn push_without_nulls(body: &mut Vec<u8>, payload: &[u8]) {
@@ -187,6 +202,18 @@ mod tests {
             assert_eq!(len_without_nulls(payload), expected.len());
         }
         assert_eq!(member_start(plain, "summary"), plain.windows(9).position(|w| w == b"\"summary\"").unwrap());
+        // What looks like a null but is the end or the beginning of a text.
+        for kept in [
+            &br#"{"event_id":"a","model":"m\":null,","source":"toktra","details":{}}"#[..],
+            br#"{"event_id":"a","model":":null,","source":"toktra"}"#,
+            br#"{"event_id":"a","model":"\\\"a\":null,","user_id":":null,","source":"toktra"}"#,
+            br#"{"event_id":"a","details":{"b":1,"user_id":null,"c":[{"d":null,"e":1}]},"source":"toktra"}"#,
+            br#"{"event_id":"a","tags":[null,{"a":null,"b":1}],"source":"toktra"}"#,
+        ] {
+            let mut body = Vec::new();
+            push_without_nulls(&mut body, kept);
+            assert_eq!(String::from_utf8_lossy(&body), String::from_utf8_lossy(kept));
+        }
         for damaged in [&b""[..], b"{", b"{}", b"[]", &nulls[..30]] {
             let mut body = Vec::new();
             push_without_nulls(&mut body, damaged);

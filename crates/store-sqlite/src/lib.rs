@@ -129,7 +129,7 @@ impl Default for SqliteOptions {
             clock_trust: ClockTrust::Always,
             max_bytes: None,
             reserve: 64 << 20,
-            ring_bytes: 32 << 20,
+            ring_bytes: 16 << 20,
             partition_rows: 450_000,
             partition_bytes: 1 << 30,
             ids: IdSizes::default(),

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::body::line_column;
 use super::field::Field;
 pub use super::field::SentFields;
+pub use super::room::Room;
 use super::spans::members;
 use super::strict::{Scanner, Stop, unescape};
 use super::summary::{Pieces, summary};
@@ -46,18 +47,21 @@ pub struct Intake<'a> {
 
 /// The most faults that are named for one event.
 pub(super) const MAX_FAULTS: usize = 20;
-/// Room for the values that are made where they are missing, and for the names of all.
-const APPENDED: usize = 512;
-
 /// Validates one event and brings it into its stored form. Pointers are below the event; the caller puts the event's own in front
 /// ([`FieldFault::under`]).
 pub fn normalise(raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<FieldFault>> {
-    intake(raw, Draft::new(ctx, raw.len()))
+    normalise_in(&mut Room::new(raw.len()), raw, ctx)
+}
+
+/// The same for one event of several.
+pub fn normalise_in(room: &mut Room, raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<FieldFault>> {
+    intake(raw, Draft::new(ctx, room))
 }
 
 /// The same for an event that the service makes itself: the only way for a test event, a heartbeat or a connector alert.
 pub fn normalise_own(raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<FieldFault>> {
-    intake(raw, Draft { own: true, ..Draft::new(ctx, raw.len()) })
+    let mut room = Room::new(raw.len());
+    intake(raw, Draft { own: true, ..Draft::new(ctx, &mut room) })
 }
 
 fn intake(raw: &[u8], mut draft: Draft<'_>) -> Result<NewEvent, Vec<FieldFault>> {
@@ -74,7 +78,7 @@ fn intake(raw: &[u8], mut draft: Draft<'_>) -> Result<NewEvent, Vec<FieldFault>>
         Ok(()) => draft.complete(),
         Err(stop) => draft.fault(stopped(stop, raw)),
     }
-    draft.finish()
+    draft.finish(raw.len())
 }
 
 fn stopped(stop: Stop, raw: &[u8]) -> FieldFault {
@@ -98,9 +102,8 @@ struct Draft<'a> {
     ctx: &'a Intake<'a>,
     /// The service made it.
     own: bool,
-    /// The values, one after the other.
-    out: Vec<u8>,
-    /// Where each field's stored value is in `out`.
+    room: &'a mut Room,
+    /// Where each field's stored value is in the room's.
     values: [Option<Range<usize>>; Field::ALL.len()],
     /// Every known field that was seen, `null` or not.
     seen: SentFields,
@@ -115,11 +118,12 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(ctx: &'a Intake<'a>, size: usize) -> Self {
+    fn new(ctx: &'a Intake<'a>, room: &'a mut Room) -> Self {
+        room.values.clear();
         Self {
             ctx,
             own: false,
-            out: Vec::with_capacity(size + APPENDED),
+            room,
             values: [const { None }; Field::ALL.len()],
             seen: SentFields::default(),
             sent: SentFields::default(),
@@ -195,35 +199,35 @@ impl<'a> Draft<'a> {
             };
             self.fault(FieldFault::new(segment(name), Wrong::new(FaultCode::Unknown, message).with("given", given)));
         }
-        let start = self.out.len();
-        let read = scanner.copy_value(&mut self.out, 2);
-        self.out.truncate(start);
+        let start = self.room.values.len();
+        let read = scanner.copy_value(&mut self.room.values, 2);
+        self.room.values.truncate(start);
         scanner.take_faults();
         read.map_err(|stop| below(stop, &segment(name)))
     }
 
     fn member(&mut self, field: Field, scanner: &mut Scanner<'_>) -> Result<(), Stop> {
-        let at = self.out.len();
-        scanner.copy_value(&mut self.out, 2).map_err(|stop| below(stop, &format!("/{}", field.name())))?;
+        let at = self.room.values.len();
+        scanner.copy_value(&mut self.room.values, 2).map_err(|stop| below(stop, &format!("/{}", field.name())))?;
         for fault in scanner.take_faults() {
             let fault = fault.under(&format!("/{}", field.name()));
             self.fault(fault);
         }
         if self.seen.contains(field) {
             self.wrong(field, Wrong::new(FaultCode::Repeated, "stands more than once in the event; keep one of them"));
-            self.out.truncate(at);
+            self.room.values.truncate(at);
             return Ok(());
         }
         self.seen.insert(field);
-        if self.out[at..] == *b"null" {
-            self.out.truncate(at);
+        if self.room.values[at..] == *b"null" {
+            self.room.values.truncate(at);
             return Ok(());
         }
         self.sent.insert(field);
         if let Err(what) = self.check(field, at) {
             self.wrong(field, what);
         }
-        self.values[field as usize] = Some(at..self.out.len());
+        self.values[field as usize] = Some(at..self.room.values.len());
         Ok(())
     }
 
@@ -287,15 +291,15 @@ impl<'a> Draft<'a> {
                 self.replace(at, "toktra");
             }
             Field::Details => {
-                if self.out[at] != b'{' {
+                if self.room.values[at] != b'{' {
                     return Err(Wrong::malformed("an object"));
                 }
             }
             Field::Tags => {
-                if self.out[at] != b'{' {
+                if self.room.values[at] != b'{' {
                     return Err(Wrong::malformed("an object whose values are strings"));
                 }
-                if let Some((name, _)) = members(&self.out[at..]).find(|(_, value)| !value.starts_with(b"\"")) {
+                if let Some((name, _)) = members(&self.room.values[at..]).find(|(_, value)| !value.starts_with(b"\"")) {
                     let name = unescape(&String::from_utf8_lossy(name)).into_owned();
                     let fault = FieldFault::of(&name, Wrong::malformed("a string"));
                     self.fault(fault.under("/tags"));
@@ -315,7 +319,7 @@ impl<'a> Draft<'a> {
 
     /// What the value from `at` on means, if it is a string.
     fn string(&self, at: usize) -> Option<Cow<'_, str>> {
-        let inside = self.out[at..].strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        let inside = self.room.values[at..].strip_prefix(b"\"")?.strip_suffix(b"\"")?;
         str::from_utf8(inside).ok().map(unescape)
     }
 
@@ -331,7 +335,7 @@ impl<'a> Draft<'a> {
 
     /// The value from `at` on, for a message.
     fn given(&self, at: usize) -> Cow<'_, str> {
-        self.string(at).unwrap_or_else(|| String::from_utf8_lossy(&self.out[at..]))
+        self.string(at).unwrap_or_else(|| String::from_utf8_lossy(&self.room.values[at..]))
     }
 
     /// The value from `at` on is not what is `expected`: it has another type, or it is a string that says something else.
@@ -346,10 +350,10 @@ impl<'a> Draft<'a> {
 
     /// Puts the string `text`, which needs no escapes, in place of what stands from `at` on.
     fn replace(&mut self, at: usize, text: &str) {
-        self.out.truncate(at);
-        self.out.push(b'"');
-        self.out.extend_from_slice(text.as_bytes());
-        self.out.push(b'"');
+        self.room.values.truncate(at);
+        self.room.values.push(b'"');
+        self.room.values.extend_from_slice(text.as_bytes());
+        self.room.values.push(b'"');
     }
 
     /// Makes what is missing.
@@ -395,39 +399,44 @@ impl<'a> Draft<'a> {
         }
         for field in [Field::Tags, Field::Details] {
             if !self.sent.contains(field) {
-                let at = self.out.len();
-                self.out.extend_from_slice(b"{}");
-                self.values[field as usize] = Some(at..self.out.len());
+                let at = self.room.values.len();
+                self.room.values.extend_from_slice(b"{}");
+                self.values[field as usize] = Some(at..self.room.values.len());
             }
         }
     }
 
     fn append(&mut self, field: Field, inside: &str) {
-        let at = self.out.len();
+        let at = self.room.values.len();
         self.replace(at, inside);
-        self.values[field as usize] = Some(at..self.out.len());
+        self.values[field as usize] = Some(at..self.room.values.len());
     }
 
-    /// The stored form.
-    fn line(&self) -> Bytes {
-        let mut line = Vec::with_capacity(self.out.len() + APPENDED);
-        for field in Field::STORED {
-            let value = match &self.values[field as usize] {
-                Some(range) => &self.out[range.clone()],
-                None if field.is_always_there() => b"null",
-                None => continue,
-            };
-            line.extend_from_slice(if line.is_empty() { b"{\"" } else { b",\"" });
-            line.extend_from_slice(field.name().as_bytes());
-            line.extend_from_slice(b"\":");
-            line.extend_from_slice(value);
-        }
-        line.push(b'}');
-        line.into_boxed_slice().into()
+    /// The stored form of an event that was sent in `raw` bytes.
+    fn line(&mut self, raw: usize) -> Bytes {
+        let values = std::mem::take(&mut self.room.values);
+        let members = Field::STORED.into_iter().filter_map(|field| match &self.values[field as usize] {
+            Some(range) => Some((field.name(), &values[range.clone()])),
+            None if field.is_always_there() => Some((field.name(), &b"null"[..])),
+            None => None,
+        });
+        // A member has two quotes, a colon, and a bracket or comma before it.
+        let len = members.clone().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>() + 1;
+        let line = self.room.place(len, raw, |line| {
+            for (name, value) in members {
+                line.extend_from_slice(if line.is_empty() { b"{\"" } else { b",\"" });
+                line.extend_from_slice(name.as_bytes());
+                line.extend_from_slice(b"\":");
+                line.extend_from_slice(value);
+            }
+            line.extend_from_slice(b"}");
+        });
+        self.room.values = values;
+        line
     }
 
     fn pieces(&self) -> Pieces<'_> {
-        let value = |field: Field| self.values[field as usize].clone().map(|range| &self.out[range]);
+        let value = |field: Field| self.values[field as usize].clone().map(|range| &self.room.values[range]);
         Pieces {
             details: value(Field::Details),
             provider: value(Field::Provider),
@@ -438,7 +447,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn finish(mut self) -> Result<NewEvent, Vec<FieldFault>> {
+    fn finish(mut self, raw: usize) -> Result<NewEvent, Vec<FieldFault>> {
         let whole = (self.org, self.event_id, self.event_type, self.severity);
         if let ((Some(org), Some(event_id), Some(event_type), Some(severity)), true) = (whole, self.faults.is_empty()) {
             return Ok(NewEvent {
@@ -448,7 +457,7 @@ impl<'a> Draft<'a> {
                 event_type,
                 severity,
                 event_time: self.time,
-                payload: self.line(),
+                payload: self.line(raw),
                 sent: self.sent,
             });
         }

@@ -78,6 +78,8 @@ const MAX_EVENTS: usize = 2_000;
 /// Acknowledgements asked for at once.
 const MAX_ACKS: usize = 1_000;
 const BEFORE_TIME: &[u8] = br#"{"time":"#;
+/// The longest time that is written: that of the year 9999, with three decimals.
+const MAX_TIME: usize = 16;
 const AFTER_EVENT: &[u8] = b"}\n";
 const CHANNEL: &str = "x-splunk-request-channel";
 /// The stream of a Splunk connector.
@@ -270,7 +272,9 @@ impl Destination for Hec {
 
     fn encode(&self, batch: Batch<'_>, _now: Timestamp) -> Result<Encoded, EncodeError> {
         let Batch::Events(events) = batch else { return Err(EncodeError::WrongBatch { expected: "events" }) };
-        let mut body = Vec::with_capacity(events.iter().map(|event| self.cost(event)).sum());
+        // Somewhat more than it takes: what `cost` says exactly has to be looked for.
+        let around = BEFORE_TIME.len() + MAX_TIME + self.metadata.len() + AFTER_EVENT.len();
+        let mut body = Vec::with_capacity(events.iter().map(|event| around + event.payload.len()).sum());
         for event in events {
             body.extend_from_slice(BEFORE_TIME);
             body::push_epoch_seconds(&mut body, event.event_time);

@@ -1,6 +1,7 @@
 //! The order of what is sent: small members first, `details` last. Splunk reads 10,000 bytes of an event (`TRUNCATE`) and finds fields in
 //! the first 10,240 characters (`maxchars` of `[kv]`): behind a long `details` nothing would be found.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use toktra_siem_core::event::intake::{Intake, OrgRule, normalise};
 use toktra_siem_core::event::spans::members;
@@ -62,5 +63,34 @@ fn what_is_not_known_is_null_but_in_splunk_where_it_is_left_out() {
     }
     for name in ["details", "tags"] {
         assert_eq!((&sent["event"][name], &entries[0][name]), (&json!({}), &json!({})));
+    }
+}
+
+/// A value that may look like a member or a null where it is written out.
+fn tricky() -> impl Strategy<Value = Option<String>> {
+    prop_oneof![
+        Just(None),
+        r#"[":nul,{}\[\]\\ a]{0,12}"#.prop_map(Some),
+        Just(Some(r#":null,"#.to_owned())),
+        Just(Some(r#"a":null,"user_id"#.to_owned())),
+        Just(Some(r#""source":"toktra""#.to_owned())),
+        Just(Some(r#"x":{"y":["#.to_owned())),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_values_are_splunk_gets_all_members_but_the_nulls(values in proptest::array::uniform6(tricky())) {
+        let names = ["user_id", "user_email", "provider", "model", "policy_id", "summary"];
+        let mut event = json!({ "event_type": "anomaly", "severity": "low", "details": { "user_id": null, "b": [null, { "c": null }] } });
+        for (name, value) in names.iter().zip(&values) {
+            event[name] = json!(value);
+        }
+        let event = stored(&taken_in(&event));
+        let mut expected: Value = serde_json::from_slice(&event.payload).expect("an object");
+        expected.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+        let splunk = encode_all(&*stream(&splunk_settings(false), StreamKind::Events), std::slice::from_ref(&event));
+        let sent: Value = serde_json::from_slice(&splunk.body).expect("one object");
+        prop_assert_eq!(&sent["event"], &expected);
     }
 }

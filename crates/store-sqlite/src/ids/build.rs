@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::batch::{self, Order};
 use super::super::codec::{key, len};
@@ -17,6 +17,8 @@ use super::hash::{Hasher, time_of};
 use super::memory::Filter;
 use super::{DUPLICATES_MS, IdSizes, level};
 
+/// Ids for which room is made beforehand.
+const MOST: i64 = 1 << 20;
 /// Rows deleted in one turn.
 const ROWS: usize = 64;
 
@@ -35,7 +37,10 @@ impl Build {
     /// Reads the ids of a partition. At its largest it has some 450,000, of 16 bytes here.
     pub(super) fn read(conn: &Connection, number: i64, sizes: IdSizes) -> Outcome<Self> {
         let hasher = Hasher::load(conn)?;
-        let mut ids = Vec::new();
+        let rows: Option<i64> =
+            conn.query_row("SELECT rows FROM partition WHERE number = ?1", [number], |row| row.get(0)).optional()?;
+        // What the row says is a guess: it may be damaged, and what is read is not.
+        let mut ids = Vec::with_capacity(rows.map_or(0, |rows| usize::try_from(rows.min(MOST)).unwrap_or(0)));
         let mut newest = None;
         batch::walk(conn, number, (i64::MIN, i64::MAX), Order::Up, |org, record| {
             newest = newest.max(time_of(record.event_id.0.as_bytes()));
@@ -46,7 +51,7 @@ impl Build {
         for (hash, _) in &ids {
             filter.insert(*hash);
         }
-        let mut entries: Vec<Entry> = ids.iter().map(|(hash, key)| (hash.print(), *key)).collect();
+        let mut entries: Vec<Entry> = ids.into_iter().map(|(hash, key)| (hash.print(), key)).collect();
         entries.sort_unstable();
         let bits = bits_for(entries.len() as u64, sizes.bucket);
         Ok(Self { number, bits, newest, filter, entries, written: 0 })
