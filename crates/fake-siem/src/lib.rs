@@ -33,6 +33,6 @@ pub mod verify;
 pub mod webhook;
 
 pub use receiver::{
-    Accepted, Behaviour, Counts, Delivery, Gate, Judgement, Log, Received, Receiver, ReceiverOptions, Recorded,
-    Recording, Reply, Rules, Tls, Unreadable, Violation,
+    Accepted, Behaviour, Counts, Delivery, Gate, InMemory, Judgement, Log, Received, Receiver, ReceiverOptions,
+    Recorded, Recording, Reply, Rules, Tls, Unreadable, Violation,
 };

@@ -8,3 +8,4 @@ pub mod kill;
 pub mod oracle;
 pub mod producer;
 pub mod seed;
+pub mod service;

@@ -79,6 +79,8 @@ pub(super) fn append(
         admission.ask(engine)?;
     }
     let now = engine.now();
+    // A clock that was set back is noticed before what bears its time can be too old for a right one.
+    engine.aging.now();
     let accepted_at = rules::time::accepted_at(engine.accepted_at, now);
     if accepted_at < engine.accepted_at {
         let (before, seconds) = (engine.accepted_at, engine.accepted_at.since(now).as_secs());

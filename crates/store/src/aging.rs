@@ -3,7 +3,8 @@
 //! Whoever removes something because of its age asks here for the time, and not the wall clock, which may be wrong: a machine that starts with the
 //! clock 60 days ahead would otherwise expire everything that waits. Time counts as it was seen to pass by a clock that does not jump, going on
 //! from where the last process ended. If the wall clock is further ahead than that, since it was set, or since nothing ran for a while, nothing
-//! grows older by the difference until the clock has been steady for [`STEADY`], or an operator says that it is right.
+//! grows older by the difference until the clock has been steady for [`STEADY`], or an operator says that it is right. A clock that was set back is
+//! believed at once, and its way forward again is such a jump: otherwise what was written meanwhile would be too old at a stroke.
 
 use std::time::Duration;
 
@@ -70,9 +71,14 @@ impl Aging {
         let wall = (self.wall)();
         let Some(state) = &self.state else { return (wall, wall) };
         let (mut state, now) = (state.lock(), Instant::now());
-        let most = state.from.plus(now - state.since).plus(AGREES);
+        let seen = state.from.plus(now - state.since);
+        let most = seen.plus(AGREES);
         if wall <= most {
             state.ahead = None;
+            if seen.since(wall) > AGREES {
+                // It was set back. What is written now bears this time; if the clock is right again later, that is a jump as well.
+                *state = State { from: wall, since: now, ahead: None };
+            }
             return (wall, wall);
         }
         let (since, said) = *state.ahead.get_or_insert((now, wall));
@@ -157,6 +163,25 @@ mod tests {
         advance(DAY / 24).await;
         assert_eq!((aging.now(), aging.ahead()), ((world.clock)(), Duration::ZERO));
         advance(DAY).await;
+        assert_eq!(aging.now(), (world.clock)());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_was_behind_and_is_right_again_has_jumped() {
+        let world = World::new();
+        let aging = world.aging(ClockTrust::Steady, None);
+        world.jump(-ms(DAY * 60));
+        let written = aging.now();
+        assert_eq!((written, aging.ahead()), ((world.clock)(), Duration::ZERO));
+        advance(DAY / 24).await;
+        world.jump(ms(DAY * 60));
+        assert_eq!(aging.now(), written.plus(DAY / 24 + MINUTE));
+        advance(DAY).await;
+        assert_eq!(aging.now(), (world.clock)());
+        // What clocks do all the time is none.
+        world.jump(-ms(MINUTE));
+        assert_eq!(aging.now(), (world.clock)());
+        world.jump(ms(MINUTE));
         assert_eq!(aging.now(), (world.clock)());
     }
 

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 pub use rules::ElasticsearchRules;
 
-use crate::receiver::{Receiver, ReceiverOptions, Reply};
+use crate::receiver::{InMemory, Receiver, ReceiverOptions, Reply};
 
 /// A running fake Elasticsearch or OpenSearch node.
 pub type Elasticsearch = Receiver<ElasticsearchRules>;
@@ -187,6 +187,11 @@ pub fn error_reply(status: u16, kind: &str, reason: &str) -> Reply {
 
 #[expect(clippy::unused_async, reason = "listening needs a runtime, which an async function cannot be called without")]
 impl Elasticsearch {
+    /// One without a socket.
+    pub fn in_memory(options: ElasticsearchOptions) -> InMemory<ElasticsearchRules> {
+        InMemory::new(ElasticsearchRules::new(options))
+    }
+
     /// Starts to listen. Fails as any listener does, and where certificate or record file cannot be used.
     pub async fn start(options: ElasticsearchOptions) -> io::Result<Self> {
         let receiver = options.receiver.clone();

@@ -1,6 +1,7 @@
 //! The part that all platforms share: listening, reading requests, following the script, recording, answering.
 //! What is strict about a platform is its [`Rules`]; nothing here knows one platform from another.
 
+mod in_memory;
 mod recorder;
 mod reply;
 mod request;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+pub use in_memory::InMemory;
 pub use recorder::{Accepted, Counts, Log, Recorded, Recording, Violation};
 pub use reply::Reply;
 pub use request::{Received, Unreadable};

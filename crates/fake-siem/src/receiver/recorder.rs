@@ -131,12 +131,12 @@ impl Recorder {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let file = file.map(|path| File::options().create(true).append(true).open(path)).transpose()?;
-        Ok(Self {
-            recording,
-            log: Mutex::new(Log::default()),
-            file: file.map(Mutex::new),
-            changed: watch::Sender::new(()),
-        })
+        Ok(Self { file: file.map(Mutex::new), ..Self::in_memory(recording) })
+    }
+
+    /// One that writes no file.
+    pub(super) fn in_memory(recording: Recording) -> Self {
+        Self { recording, log: Mutex::new(Log::default()), file: None, changed: watch::Sender::new(()) }
     }
 
     pub(super) fn recording(&self) -> Recording {
@@ -167,8 +167,14 @@ impl Recorder {
 
     /// Notes what a request brought, in the record file first: the oracle never knows less than the sender is told.
     pub(super) fn found(&self, order: u64, findings: Findings) -> io::Result<()> {
+        self.append_to_file(&findings.accepted)?;
+        self.note(findings, order);
+        Ok(())
+    }
+
+    /// Notes what a request brought.
+    pub(super) fn note(&self, findings: Findings, order: u64) {
         let Findings { accepted, counted, violations } = findings;
-        self.append_to_file(&accepted)?;
         let mut log = self.log.lock();
         log.counts.events += accepted.len() as u64 + counted;
         log.counts.violations += violations.len() as u64;
@@ -186,7 +192,6 @@ impl Recorder {
         }
         drop(log);
         self.changed.send_replace(());
-        Ok(())
     }
 
     /// One line per event. JSON holds a raw line feed only as whitespace between tokens, so a blank stands for it.

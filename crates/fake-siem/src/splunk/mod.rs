@@ -16,7 +16,7 @@ pub use dialect::Dialect;
 pub use replies::reply;
 pub use rules::SplunkRules;
 
-use crate::receiver::{Receiver, ReceiverOptions};
+use crate::receiver::{InMemory, Receiver, ReceiverOptions};
 
 /// A running fake HTTP Event Collector.
 pub type Splunk = Receiver<SplunkRules>;
@@ -94,6 +94,11 @@ impl SplunkOptions {
 
 #[expect(clippy::unused_async, reason = "listening needs a runtime, which an async function cannot be called without")]
 impl Splunk {
+    /// One without a socket.
+    pub fn in_memory(options: SplunkOptions) -> InMemory<SplunkRules> {
+        InMemory::new(SplunkRules::new(options))
+    }
+
     /// Starts to listen. Fails as any listener does, and where certificate or record file cannot be used.
     pub async fn start(options: SplunkOptions) -> io::Result<Self> {
         let receiver = options.receiver.clone();

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 pub use rules::WebhookRules;
 
-use crate::receiver::{Receiver, ReceiverOptions};
+use crate::receiver::{InMemory, Receiver, ReceiverOptions};
 
 /// A running fake webhook receiver.
 pub type Webhook = Receiver<WebhookRules>;
@@ -88,6 +88,11 @@ impl Default for WebhookOptions {
 
 #[expect(clippy::unused_async, reason = "listening needs a runtime, which an async function cannot be called without")]
 impl Webhook {
+    /// One without a socket.
+    pub fn in_memory(options: WebhookOptions) -> InMemory<WebhookRules> {
+        InMemory::new(WebhookRules::new(options))
+    }
+
     /// Starts to listen. Fails as any listener does, and where certificate or record file cannot be used.
     pub async fn start(options: WebhookOptions) -> io::Result<Self> {
         let receiver = options.receiver.clone();
