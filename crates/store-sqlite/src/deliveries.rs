@@ -170,8 +170,8 @@ impl DeliveryStore for Sqlite {
         self.writer
             .call_for(lease.stream.connector, "expiring parked events", move |engine| {
                 let mut row = streams::leased(&engine.conn, &lease)?;
-                for seq in seqs {
-                    expire_one(engine, &mut row, seq)?;
+                for seq in &seqs {
+                    expire_one(engine, &mut row, *seq)?;
                 }
                 row.store(&engine.conn)
             })

@@ -1,6 +1,7 @@
 //! The embedded backend: one SQLite file, one thread that writes, a few connections that read.
 //!
 //! - [`writer`]: group commit, with [`turns`] between orgs and [`places`] for each. [`engine`]: what the writer remembers. [`append`]: events in.
+//!   [`again`]: a group that met damage.
 //! - [`checkpoint`]: the log into the database, beside the writer.
 //! - [`partition`], [`batch`](mod@batch), [`ids`]: the event tables by time, and how a duplicate is found without slowing inserts. [`pack`]: old
 //!   ones take less room. [`convert`]: older layouts.
@@ -29,6 +30,7 @@ use toktra_siem_store::{Aging, Clock, ClockTrust};
 
 use place::Need;
 
+mod again;
 mod append;
 mod aside;
 mod at_rest;
