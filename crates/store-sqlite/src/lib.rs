@@ -10,7 +10,7 @@
 //!   budget. [`space`]: room on the file system.
 //! - [`jobs`]: what people ask to be sent again, or given up.
 //! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file. [`place`]: why
-//!   a file cannot be used. [`at_rest`]: all of it as the server's commands see it.
+//!   a file cannot be used. [`placed`], [`aside`], [`standin`]: rows that are damaged. [`at_rest`]: all of it as the server's commands see it.
 //! - [`orgs`], [`people`], [`connectors`], [`audit`], [`history`]: configuration, who changed it, and what people look at. [`insight`], [`recent`], [`traffic`], [`tally`]: how it goes.
 //!   [`overview`], [`vitals`]: what operators watch. [`cluster`]: the one node that works here.
 //!
@@ -71,6 +71,7 @@ mod pack;
 mod partition;
 mod people;
 mod place;
+mod placed;
 mod places;
 mod read;
 mod readers;
@@ -191,6 +192,10 @@ impl Sqlite {
             StoreError::Full | StoreError::Unavailable { .. } if space.give_up() => migrate::open_writer(&path),
             other => Err(other),
         })?;
+        if let Err(fault) = placed::set_right(&conn) {
+            let error = fault.into_error("looking at which partition is open, and whose the streams are");
+            tracing::error!(%error, "whose the streams are cannot be read whole; what can be goes on");
+        }
         if let Err(fault) = standin::tell(&conn) {
             let error = fault.into_error("looking at what is configured");
             tracing::error!(%error, "what is configured cannot be read whole; what can be goes on");
