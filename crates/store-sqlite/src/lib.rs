@@ -2,7 +2,7 @@
 //!
 //! - [`writer`]: group commit, with [`turns`] between orgs and [`places`] for each. [`engine`]: what the writer remembers. [`append`]: events in.
 //!   [`again`]: a group that met damage.
-//! - [`checkpoint`]: the log into the database, beside the writer.
+//! - [`checkpoint`]: the log into the database, beside the writer. [`walk`]: whether the log is whole after a kill.
 //! - [`partition`], [`batch`](mod@batch), [`ids`]: the event tables by time, and how a duplicate is found without slowing inserts. [`pack`]: old
 //!   ones take less room. [`convert`]: older layouts.
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up. [`damage`]: those that are not what was accepted any more.
@@ -91,6 +91,7 @@ mod test_delivery;
 mod traffic;
 mod turns;
 mod vitals;
+mod walk;
 mod writer;
 
 pub use at_rest::Directory;
@@ -186,6 +187,10 @@ impl Sqlite {
         // SQLite gives its log and its index the mode of the database.
         private(&path).map_err(|error| place::fault(&path, &error))?;
         let (writer, inbox) = writer::Writer::new();
+        match walk::walk(&path, (options.clock)()) {
+            Ok(lost) => writer.pulse().set_log_lost(lost),
+            Err(error) => tracing::warn!(%error, "the write-ahead log could not be looked through"),
+        }
         let mut space = space::Space::new(&path, &options, Arc::clone(writer.pulse()));
         let conn = migrate::open_writer(&path).or_else(|error| match error {
             // A log and its index have to be made, and there may be things to convert.
