@@ -15,9 +15,10 @@ use toktra_siem_store::rules;
 use super::batch::{self, Inserts};
 use super::codec::{self, MAX_SEQ, key, key_org, key_seq};
 use super::ends;
-use super::engine::Engine;
+use super::engine::{Effects, Engine, OrgState};
 use super::fault::{Fault, Outcome};
-use super::ids::{Known, Part};
+use super::ids::{Hash, Known, Part};
+use super::partition::Partitions;
 use super::places::Weight;
 use super::read::OrgRef;
 use super::writer::PART;
@@ -89,12 +90,17 @@ pub(super) fn append(
         engine.seal_partition()?;
     }
     engine.accepted_at = accepted_at;
-    engine.open_partition(engine.accepted_at)?;
+    if let Err(fault) = engine.open_partition(engine.accepted_at) {
+        engine.stay_in_partition(fault)?;
+    }
     let stored = engine.effects.events.len();
-    let appended = number_all(engine, events, now)?;
-    count(engine, stored);
+    let appended = number_all(engine, events, now);
+    if appended.is_ok() {
+        count(engine, stored);
+    }
+    engine.write_on()?;
     engine.effects.index |= engine.partitions.ids.wants_mending();
-    Ok(appended)
+    appended
 }
 
 /// A duplicate whose original has rows: where its answer stands, the original's partition and key, and what was sent.
@@ -115,7 +121,6 @@ fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
             continue;
         }
         let seq = org.head.next();
-        org.accepted_at = rules::time::accepted_at(org.accepted_at, now);
         let stored = Arc::new(StoredEvent {
             org: event.org,
             seq,
@@ -123,20 +128,42 @@ fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
             event_type: event.event_type,
             severity: event.severity,
             event_time: event.event_time,
-            accepted_at: org.accepted_at,
+            accepted_at: rules::time::accepted_at(org.accepted_at, now),
             payload: event.payload,
         });
-        org.head = seq;
-        if let Some(open) = &mut partitions.open {
-            open.ids.write().insert(hash, key(org.num, seq));
-            open.extents.entry(org.num).or_insert((seq, seq)).1 = seq;
-        }
-        pending.push(org.num, Arc::clone(&stored));
-        effects.events.push(stored);
+        take_in((org, partitions, pending, effects), hash, stored);
         appended.push(Appended::Accepted(seq));
     }
     compare((conn, &partitions.ids), repeated, &mut appended)?;
     Ok(appended)
+}
+
+/// Takes in an event that has its sequence.
+fn take_in(
+    (org, partitions, pending, effects): (&mut OrgState, &mut Partitions, &mut Pending, &mut Effects),
+    hash: Hash,
+    event: Arc<StoredEvent>,
+) {
+    (org.head, org.accepted_at) = (event.seq, event.accepted_at);
+    if let Some(open) = &mut partitions.open {
+        open.ids.write().insert(hash, key(org.num, event.seq));
+        open.extents.entry(org.num).or_insert((event.seq, event.seq)).1 = event.seq;
+    }
+    pending.push(org.num, Arc::clone(&event));
+    effects.events.push(event);
+}
+
+/// Takes in events that an earlier transaction had given their sequences and that came to nothing with it, in their order.
+pub(super) fn again(engine: &mut Engine, events: Vec<Arc<StoredEvent>>) -> Outcome<()> {
+    engine.open_partition(engine.accepted_at)?;
+    let Engine { orgs, partitions, effects, pending, .. } = engine;
+    for event in events {
+        let Some(org) = orgs.get_mut(&event.org) else { return Err(StoreError::NotFound.into()) };
+        let hash = partitions.ids.hash(org.num, event.event_id);
+        take_in((org, partitions, pending, effects), hash, event);
+    }
+    count(engine, 0);
+    Ok(())
 }
 
 /// Finds out which duplicates say something else than their original, in the order of the originals: each run is read once, in whatever order
@@ -151,10 +178,10 @@ fn compare((conn, ids): (&Connection, &Known), mut repeated: Vec<Repeated>, appe
                 let original = (*partition, codec::key(org.num, seq));
                 repeated.binary_search_by_key(&original, |(_, original, _)| *original).is_ok()
             };
-            let at = (*partition, *key);
-            let read = || batch::run_with(conn, at.0, org, at.1, wanted);
-            let (found, last) = ids.unless_unread(Part::Payload, at, read)?.unwrap_or_else(|| (Vec::new(), at.1));
-            (run, end) = (found, (at.0, last));
+            let read = |key| batch::run_with(conn, *partition, org, key, wanted);
+            let (found, last) =
+                ids.unless_unread(Part::Payload, (*partition, *key), read)?.unwrap_or((Vec::new(), *key));
+            (run, end) = (found, (*partition, last));
         }
         let original = run.binary_search_by_key(&seq, |original| original.seq).ok().and_then(|at| run.get(at));
         if let (Some(original), Some(Appended::Duplicate { differs: answer, .. })) = (original, appended.get_mut(*at)) {
@@ -169,7 +196,8 @@ fn compare((conn, ids): (&Connection, &Known), mut repeated: Vec<Repeated>, appe
 pub(super) struct Pending(BTreeMap<i64, Vec<Arc<StoredEvent>>>);
 
 impl Pending {
-    fn push(&mut self, org: i64, event: Arc<StoredEvent>) {
+    /// Adds an event of the org with this number.
+    pub(super) fn push(&mut self, org: i64, event: Arc<StoredEvent>) {
         self.0.entry(org).or_default().push(event);
     }
 

@@ -27,8 +27,24 @@ const SUSPECTS: usize = 32;
 /// Sequences that a delivery is looked for among, at most.
 const SPAN: u64 = 1 << 16;
 
-/// Sets right, or aside, what of the stream is damaged. The caller stores the row.
-pub(super) fn set_right(conn: &Connection, stream: &mut StreamRow, now: Timestamp) -> Outcome<()> {
+/// Sets right, or aside, what of the stream is damaged. `head` is the org's. The caller stores the row.
+pub(super) fn set_right(conn: &Connection, stream: &mut StreamRow, head: Seq, now: Timestamp) -> Outcome<()> {
+    let (was, taken) = (stream.cursor, taken_to(conn, stream, head)?);
+    let counted = stream.counted_to().filter(|counted| (taken..=head).contains(counted));
+    if stream.cursor < taken || (stream.cursor > head && counted.is_some()) {
+        // First of all: what is on its way is not beyond it.
+        stream.cursor = counted.unwrap_or(taken);
+    }
+    on_their_way(conn, stream, now)?;
+    cursor(conn, stream, taken, head)?;
+    if stream.cursor != was {
+        tracing::error!(stream = %stream.id, was = was.0, cursor = stream.cursor.0, "how far a stream has come was damaged: it was set right; check the disk");
+    }
+    Ok(())
+}
+
+/// What is pending or parked.
+fn on_their_way(conn: &Connection, stream: &mut StreamRow, now: Timestamp) -> Outcome<()> {
     words(conn, stream)?;
     let (whole, broken): (Vec<Delivery>, Vec<Delivery>) =
         rows::all_pending(conn, stream)?.into_iter().partition(|delivery| !delivery.members.is_empty());
@@ -75,6 +91,91 @@ pub(super) fn set_right(conn: &Connection, stream: &mut StreamRow, now: Timestam
     stream.counts.pending -= owed;
     stream.counts.damaged += owed - missing;
     stream.counts.expired += missing;
+    Ok(())
+}
+
+/// Sets the cursor right, or a count, where the two say different things: each event up to the cursor is in one count.
+///
+/// If both are possible, the lower one is taken. What lies between them is in no delivery, as none goes beyond the lower one; so it is passed by
+/// once more at worst, and nothing is left out or sent again.
+fn cursor(conn: &Connection, stream: &mut StreamRow, taken: Seq, head: Seq) -> Outcome<()> {
+    let (was, counted) = (stream.cursor, stream.counted_to());
+    if counted == Some(was) {
+        return Ok(());
+    }
+    let possible = |seq: &Seq| (taken..=head).contains(seq);
+    stream.cursor = match (Some(was).filter(possible), counted.filter(possible)) {
+        (Some(was), Some(counted)) => was.min(counted),
+        (Some(cursor), None) | (None, Some(cursor)) => cursor,
+        (None, None) => taken,
+    };
+    if stream.counted_to() != Some(stream.cursor) {
+        recount(conn, stream, counted.filter(possible))?;
+    }
+    Ok(())
+}
+
+/// The last event of which something shows that the stream has passed it.
+fn taken_to(conn: &Connection, stream: &StreamRow, head: Seq) -> Outcome<Seq> {
+    let mut taken = Seq(0);
+    for sql in [
+        "SELECT last_seq FROM delivery INDEXED BY delivery_root
+         WHERE stream = ?1 AND root = 1 AND last_seq BETWEEN first_seq AND ?2 ORDER BY first_seq DESC LIMIT 1",
+        "SELECT max(to_seq) FROM gap WHERE stream = ?1 AND to_seq <= ?2",
+        "SELECT max(to_seq) FROM backlog_range WHERE stream = ?1 AND to_seq <= ?2",
+        "SELECT archived_to FROM stream WHERE num = ?1 AND archived_to <= ?2",
+    ] {
+        let last =
+            conn.prepare_cached(sql)?.query_row(params![stream.num, int(head.0)], |row| row.get(0)).optional()?;
+        taken = taken.max(Seq(last.flatten().map_or(0, uint)));
+    }
+    Ok(taken)
+}
+
+/// Makes the counts come to the cursor: by the rows, if they are not too many, or without what was counted up to `beyond` it, or by the one bit
+/// that is wrong.
+fn recount(conn: &Connection, stream: &mut StreamRow, beyond: Option<Seq>) -> Outcome<()> {
+    let (cursor, passed) = (stream.cursor, count(stream.starts_after.until(stream.cursor)));
+    let over = stream.counts.total().wrapping_sub(passed);
+    if stream.archived_to.until(cursor) <= SPAN {
+        let counts = super::recount::recount(conn, stream)?;
+        if counts.total() == passed {
+            stream.counts = counts;
+            tracing::error!(stream = %stream.id, "the counts of a stream were damaged: they are counted anew; check the disk");
+            return Ok(());
+        }
+    }
+    if let Some(beyond) = beyond.filter(|beyond| (1..=SPAN).contains(&cursor.until(*beyond))) {
+        let filtered = count(damage::refused(conn, stream, cursor, beyond)?);
+        let (filtered, expired) = (stream.counts.filtered - filtered, stream.counts.expired - (over - filtered));
+        if filtered >= 0 && expired >= 0 {
+            (stream.counts.filtered, stream.counts.expired) = (filtered, expired);
+            return Ok(());
+        }
+    }
+    let c = &mut stream.counts;
+    let places = [
+        &mut c.delivered,
+        &mut c.rejected,
+        &mut c.failed,
+        &mut c.expired,
+        &mut c.damaged,
+        &mut c.discarded,
+        &mut c.skipped,
+        &mut c.pending,
+        &mut c.filtered,
+    ];
+    let is_wrong = |place: &&mut i64| {
+        let right = place.wrapping_sub(over);
+        right >= 0 && (right ^ **place).count_ones() == 1
+    };
+    let mut wrong: Vec<&mut i64> = places.into_iter().filter(is_wrong).collect();
+    if let [place] = wrong.as_mut_slice() {
+        **place = place.wrapping_sub(over);
+        tracing::error!(stream = %stream.id, "a count of a stream was damaged: it was set right; check the disk");
+    } else {
+        tracing::error!(stream = %stream.id, "the counts of a stream were damaged, and do not come to what it has passed any more; check the disk");
+    }
     Ok(())
 }
 

@@ -198,6 +198,18 @@ pub(super) fn walk(
     Ok(())
 }
 
+/// Whether a row says that it holds the compact record with this key, whatever is in it.
+pub(super) fn has_head(conn: &Connection, number: i64, key: i64) -> Outcome<bool> {
+    let mut statement = conn.prepare_cached(&covering(&format!("head_{number}"), "head", Order::Up))?;
+    let mut rows = statement.query([key, key])?;
+    while let Some(row) = rows.next()? {
+        if held(row, Table::Heads, key, key)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// A column of bytes, as it lies in the page.
 pub(super) fn blob<'a>(row: &'a Row<'_>, index: usize) -> rusqlite::Result<&'a [u8]> {
     // One bit makes the one kind of the other.

@@ -146,13 +146,13 @@ impl Cluster for Sqlite {
             .writer
             .call("claiming streams", move |engine| {
                 let mut claimed = Vec::with_capacity(meant.len());
-                for num in meant {
+                for num in &meant {
                     // It may be gone by now.
-                    let found = streams::by_number(&engine.conn, num)?.filter(|row| !row.removed);
+                    let found = streams::by_number(&engine.conn, *num)?.filter(|row| !row.removed);
                     let Some(mut row) = found else { continue };
                     row.epoch += 1;
                     row.store(&engine.conn)?;
-                    claimed.push((num, row.org, Lease { stream: row.id, epoch: row.epoch }));
+                    claimed.push((*num, row.org, Lease { stream: row.id, epoch: row.epoch }));
                 }
                 Ok(claimed)
             })

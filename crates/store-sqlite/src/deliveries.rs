@@ -37,11 +37,12 @@ impl DeliveryStore for Sqlite {
         let due = self.alone.is_due(num).await;
         let found = self.writer.call_for(stream.connector, "reading a leased stream", move |engine| {
             let mut row = streams::present(&engine.conn, stream)?;
-            let before = row.counts;
-            if due {
-                aside::set_right(&engine.conn, &mut row, engine.now())?;
+            let before = (row.counts, row.cursor);
+            if due || row.counted_to() != Some(row.cursor) {
+                let head = engine.org(row.org)?.head;
+                aside::set_right(&engine.conn, &mut row, head, engine.now())?;
             }
-            if row.counts != before {
+            if (row.counts, row.cursor) != before {
                 row.store(&engine.conn)?;
             }
             let lease = Lease { stream, epoch: row.epoch };
@@ -170,8 +171,8 @@ impl DeliveryStore for Sqlite {
         self.writer
             .call_for(lease.stream.connector, "expiring parked events", move |engine| {
                 let mut row = streams::leased(&engine.conn, &lease)?;
-                for seq in seqs {
-                    expire_one(engine, &mut row, seq)?;
+                for seq in &seqs {
+                    expire_one(engine, &mut row, *seq)?;
                 }
                 row.store(&engine.conn)
             })

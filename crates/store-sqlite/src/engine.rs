@@ -91,8 +91,8 @@ pub(super) struct Effects {
 }
 
 impl Effects {
-    /// After a start: everything that others see is new.
-    fn all() -> Self {
+    /// After the state was read: everything that others see is new.
+    pub(super) fn all() -> Self {
         Self { orgs: true, maps: true, index: true, ..Self::default() }
     }
 }
@@ -133,9 +133,13 @@ pub(super) struct Engine {
     /// Room on the file system.
     space: Space,
     /// Rows that were changed before this transaction.
-    changes: u64,
+    pub(super) changes: u64,
     /// Bytes that may still be appended in this transaction, once asked.
-    room: Option<u64>,
+    pub(super) room: Option<u64>,
+    /// The partition that was open when this transaction began.
+    pub(super) began_in: Option<i64>,
+    /// No other partition could be begun since the start: a table that is made moves a page out of its way, which may be damaged.
+    pub(super) stays: bool,
 }
 
 impl Engine {
@@ -177,21 +181,12 @@ impl Engine {
             space,
             changes: 0,
             room: None,
+            began_in: None,
+            stays: false,
         };
         engine.note_seen_now();
         engine.committed();
         Ok(engine)
-    }
-
-    fn reload(&mut self) -> Outcome<()> {
-        let (orgs, loaded) = read_state(&self.conn, &self.aging)?;
-        self.orgs = orgs;
-        let before = std::mem::replace(&mut self.partitions, loaded.partitions);
-        self.partitions.ids.remember(&before.ids);
-        self.accepted_at = loaded.accepted_at;
-        self.pending = Pending::default();
-        self.effects = Effects::all();
-        Ok(())
     }
 
     /// The time, by the clock that was given.
@@ -227,6 +222,7 @@ impl Engine {
     pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
         self.room = None;
         self.changes = self.conn.total_changes();
+        self.began_in = self.partitions.open.as_ref().map(|open| open.number);
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(())
     }
@@ -266,9 +262,6 @@ impl Engine {
     /// Shows what the group did.
     pub(super) fn committed(&mut self) {
         let effects = std::mem::take(&mut self.effects);
-        if effects.orgs {
-            self.share_orgs();
-        }
         if effects.maps {
             *self.shared.maps.write() = self.partitions.maps();
         }
@@ -290,6 +283,10 @@ impl Engine {
                     shown.head.send_replace(state.head);
                 }
             }
+        }
+        // After the events, whose heads it shows as well.
+        if effects.orgs {
+            self.share_orgs();
         }
         for (org, seq, event_id) in effects.damaged {
             damage::log(org, seq, event_id);
@@ -322,19 +319,6 @@ impl Engine {
             self.refused_events();
         }
         verdict
-    }
-
-    /// After a failed group: forgets it.
-    pub(super) fn rolled_back(&mut self) -> Result<(), StoreError> {
-        // Whoever waits for something of it hears that it is not.
-        self.effects = Effects::default();
-        if !self.conn.is_autocommit() {
-            // Where this fails too, the transaction is gone already, or the reload below fails.
-            let _ = self.conn.execute_batch("ROLLBACK");
-        }
-        self.reload().map_err(|fault| fault.into_error("reading the state again"))?;
-        self.committed();
-        Ok(())
     }
 
     /// Runs work that writes before it knows whether it will be refused: then what it wrote is taken back, and nothing else.
@@ -452,7 +436,7 @@ fn aging(conn: &Connection, options: &SqliteOptions) -> Outcome<Aging> {
 }
 
 /// Orgs with their heads, and partitions.
-fn read_state(conn: &Connection, aging: &Aging) -> Outcome<(HashMap<OrgId, OrgState>, Loaded)> {
+pub(super) fn read_state(conn: &Connection, aging: &Aging) -> Outcome<(HashMap<OrgId, OrgState>, Loaded)> {
     let mut orgs = read_orgs(conn)?;
     let loaded = Partitions::load(conn, aging.now())?;
     let by_num: HashMap<i64, OrgId> = orgs.iter().map(|(id, org)| (org.num, *id)).collect();

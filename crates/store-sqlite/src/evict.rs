@@ -107,7 +107,7 @@ fn evict_from(conn: &Connection, extent: Extent, position: Position, done: &mut 
     let from = if same { position.after.next().max(first) } else { first };
     let streams: Vec<StreamRow> = streams::of_org(conn, org)?.into_iter().filter(|s| !s.removed).collect();
     // Behind the slowest cursor everything is needed.
-    let reached = streams.iter().map(|s| s.cursor).min().unwrap_or(last).min(last);
+    let reached = streams.iter().map(StreamRow::surely_at).min().unwrap_or(last).min(last);
     let to = reached.min(Seq(from.0 + SEQUENCES - 1));
     let mut gone = 0;
     for (start, end) in unneeded(conn, &streams, from, to)? {
@@ -151,7 +151,7 @@ fn needed(
 ) -> Outcome<Vec<(u64, u64)>> {
     let mut needed = Vec::new();
     for stream in streams {
-        needed.push((stream.cursor.0 + 1, u64::MAX));
+        needed.push((stream.surely_at().0 + 1, u64::MAX));
         needed.extend(rows::ranges(conn, stream.num)?.iter().map(|range| (range.cursor.0 + 1, range.to.0)));
         for delivery in rows::pending(conn, stream)?.iter().filter(|delivery| wanted(delivery)) {
             let runs = delivery.members.runs();

@@ -54,15 +54,7 @@ impl Fault {
     pub(super) fn is_damage(&self) -> bool {
         match self {
             Self::Refused(error) => matches!(error, StoreError::Damaged(_)),
-            Self::Failed(error) => {
-                let unread = matches!(
-                    error,
-                    rusqlite::Error::FromSqlConversionFailure(..)
-                        | rusqlite::Error::InvalidColumnType(..)
-                        | rusqlite::Error::IntegralValueOutOfRange(..)
-                );
-                unread || error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
-            }
+            Self::Failed(error) => is_damage(error),
         }
     }
 
@@ -78,6 +70,17 @@ impl Fault {
             Self::Failed(error) => failure(&error, context),
         }
     }
+}
+
+/// The same of an error.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    let unread = matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+    );
+    unread || error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
 }
 
 /// What a failure of the database means to the caller.

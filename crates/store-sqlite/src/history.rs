@@ -32,7 +32,7 @@ impl OrgStore for Sqlite {
     async fn create_connector(&self, org: OrgId, change: Change<ConnectorRecord>) -> Result<Saved> {
         self.writer
             .call("making a connector", move |engine| {
-                engine.all_or_nothing(|engine| connectors::create(engine, org, change))
+                engine.all_or_nothing(|engine| connectors::create(engine, org, change.clone()))
             })
             .await
     }
@@ -40,7 +40,7 @@ impl OrgStore for Sqlite {
     async fn save_connector(&self, org: OrgId, change: Change<ConnectorSave>) -> Result<Saved> {
         self.writer
             .call("saving a connector", move |engine| {
-                engine.all_or_nothing(|engine| connectors::save(engine, org, change))
+                engine.all_or_nothing(|engine| connectors::save(engine, org, change.clone()))
             })
             .await
     }

@@ -1,7 +1,8 @@
 //! The embedded backend: one SQLite file, one thread that writes, a few connections that read.
 //!
 //! - [`writer`]: group commit, with [`turns`] between orgs and [`places`] for each. [`engine`]: what the writer remembers. [`append`]: events in.
-//! - [`checkpoint`]: the log into the database, beside the writer.
+//!   [`again`]: a group that met damage.
+//! - [`checkpoint`]: the log into the database, beside the writer. [`walk`]: whether the log is whole after a kill.
 //! - [`partition`], [`batch`](mod@batch), [`ids`]: the event tables by time, and how a duplicate is found without slowing inserts. [`pack`]: old
 //!   ones take less room. [`convert`]: older layouts.
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up. [`damage`]: those that are not what was accepted any more.
@@ -9,7 +10,7 @@
 //!   budget. [`space`]: room on the file system.
 //! - [`jobs`]: what people ask to be sent again, or given up.
 //! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file. [`place`]: why
-//!   a file cannot be used. [`at_rest`]: all of it as the server's commands see it.
+//!   a file cannot be used. [`placed`], [`aside`], [`standin`]: rows that are damaged. [`at_rest`]: all of it as the server's commands see it.
 //! - [`orgs`], [`people`], [`connectors`], [`audit`], [`history`]: configuration, who changed it, and what people look at. [`insight`], [`recent`], [`traffic`], [`tally`]: how it goes.
 //!   [`overview`], [`vitals`]: what operators watch. [`cluster`]: the one node that works here.
 //!
@@ -29,6 +30,7 @@ use toktra_siem_store::{Aging, Clock, ClockTrust};
 
 use place::Need;
 
+mod again;
 mod append;
 mod aside;
 mod at_rest;
@@ -69,6 +71,7 @@ mod pack;
 mod partition;
 mod people;
 mod place;
+mod placed;
 mod places;
 mod read;
 mod readers;
@@ -88,6 +91,7 @@ mod test_delivery;
 mod traffic;
 mod turns;
 mod vitals;
+mod walk;
 mod writer;
 
 pub use at_rest::Directory;
@@ -183,12 +187,20 @@ impl Sqlite {
         // SQLite gives its log and its index the mode of the database.
         private(&path).map_err(|error| place::fault(&path, &error))?;
         let (writer, inbox) = writer::Writer::new();
+        match walk::walk(&path, (options.clock)()) {
+            Ok(lost) => writer.pulse().set_log_lost(lost),
+            Err(error) => tracing::warn!(%error, "the write-ahead log could not be looked through"),
+        }
         let mut space = space::Space::new(&path, &options, Arc::clone(writer.pulse()));
         let conn = migrate::open_writer(&path).or_else(|error| match error {
             // A log and its index have to be made, and there may be things to convert.
             StoreError::Full | StoreError::Unavailable { .. } if space.give_up() => migrate::open_writer(&path),
             other => Err(other),
         })?;
+        if let Err(fault) = placed::set_right(&conn) {
+            let error = fault.into_error("looking at which partition is open, and whose the streams are");
+            tracing::error!(%error, "whose the streams are cannot be read whole; what can be goes on");
+        }
         if let Err(fault) = standin::tell(&conn) {
             let error = fault.into_error("looking at what is configured");
             tracing::error!(%error, "what is configured cannot be read whole; what can be goes on");

@@ -12,7 +12,7 @@ use super::convert;
 use super::fault::failure;
 
 /// Marks the file as ours ("TkSI"), so that another program's database is not taken for one.
-const APPLICATION_ID: i64 = 0x546b_5349;
+pub(super) const APPLICATION_ID: i64 = 0x546b_5349;
 /// Each brings the layout from its index to the next.
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_initial.sql"),
@@ -29,7 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0012_nodes.sql"),
 ];
 /// Of a fresh file. Larger than the usual 4 KiB: an event of 800 bytes then rarely needs an overflow page.
-const PAGE_SIZE: u32 = 8192;
+pub(super) const PAGE_SIZE: u32 = 8192;
 
 /// The newest layout.
 pub fn newest() -> i64 {
@@ -78,6 +78,13 @@ pub(super) fn laid_out(path: &Path) -> Result<Connection> {
 fn lay_out(conn: &Connection) -> Result<i64> {
     prepare(conn).map_err(|e| failure(&e, "opening the database"))?;
     migrate(conn)
+}
+
+/// All that the newest layout makes, in a database that is in memory.
+pub(super) fn in_memory() -> Result<Connection> {
+    let conn = Connection::open_in_memory().map_err(|e| failure(&e, "making a database in memory"))?;
+    migrate(&conn)?;
+    Ok(conn)
 }
 
 /// Opens a connection that can only read.
@@ -135,7 +142,11 @@ fn migrate(conn: &Connection) -> Result<i64> {
     let (application, version) = marks(conn)?;
     let newest = newest();
     if (application, version) != (0, 0) && application != APPLICATION_ID {
-        return Err(StoreError::Conflict("the database file in the data directory belongs to another program".into()));
+        return Err(StoreError::Conflict(
+            "the database file in the data directory belongs to another program: if it is this service's, its first bytes are damaged, and \
+             `toktra-siem repair` restores them"
+                .into(),
+        ));
     }
     if version > newest {
         return Err(StoreError::Conflict(format!(

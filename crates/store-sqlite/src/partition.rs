@@ -248,7 +248,7 @@ impl Engine {
                 && open.bytes < self.options.partition_bytes
                 && open.first_at.0.div_euclid(DAY_MS) == now.0.div_euclid(DAY_MS)
         });
-        if fits {
+        if fits || (self.stays && self.partitions.open.is_some()) {
             return Ok(());
         }
         self.seal_partition()?;

@@ -253,9 +253,23 @@ pub(super) fn by_id(
     found.map_or(Ok(None), |(number, key)| Ok(batch::records(conn, number, (key, key), 1)?.pop()))
 }
 
+/// The id of an event, by its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Id {
+    /// It has this one.
+    Is(EventId),
+    /// There is no record.
+    Gone,
+    /// There is one that cannot be read.
+    Unread,
+}
+
 /// The id of the event under a key: what a look in the index of ids is compared with.
-pub(super) fn id_of(conn: &Connection, number: i64, key: i64) -> Outcome<Option<EventId>> {
-    Ok(batch::records(conn, number, (key, key), 1)?.pop().map(|record| record.event_id))
+pub(super) fn id_of(conn: &Connection, number: i64, key: i64) -> Outcome<Id> {
+    if let Some(record) = batch::records(conn, number, (key, key), 1)?.pop() {
+        return Ok(Id::Is(record.event_id));
+    }
+    Ok(if batch::has_head(conn, number, key)? { Id::Unread } else { Id::Gone })
 }
 
 /// The payload of one event, as long as it lives and is whole. Puts a damaged one among `damaged`.

@@ -115,6 +115,12 @@ pub(super) fn tell(conn: &Connection) -> Outcome<()> {
     unreadable::<Job>(conn, "SELECT id, record FROM job WHERE state = 0", |id| {
         tracing::error!(job = %id, "what is stored of this job cannot be read any more, so it stands still: ask for it again");
     })?;
+    unreadable::<Filter>(conn, "SELECT connector, filter FROM connector_revision", |id| {
+        tracing::error!(
+            connector = %id,
+            "a version of the filter of this connector cannot be read any more: of the events of its time none is filtered"
+        );
+    })?;
     let told = |id| {
         tracing::error!(
             connector = %id,

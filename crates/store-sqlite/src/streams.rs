@@ -85,6 +85,16 @@ impl StreamRow {
         from_json(&self.outages).unwrap_or_default()
     }
 
+    /// Where its cursor stands by its counts: each event that it passed is in one of them. `None` where they cannot be right.
+    pub(super) fn counted_to(&self) -> Option<Seq> {
+        u64::try_from(self.counts.total()).ok().and_then(|passed| self.starts_after.0.checked_add(passed)).map(Seq)
+    }
+
+    /// What of its cursor is beyond doubt, for who takes away what no stream needs: it may be damaged, and is set right with the next lease.
+    pub(super) fn surely_at(&self) -> Seq {
+        self.counted_to().map_or(self.starts_after, |counted| counted.min(self.cursor))
+    }
+
     /// What the rules ask for.
     pub(super) fn found(&self) -> Found {
         Found { id: self.id, org: self.org, cursor: self.cursor, last_window: self.last_window }

@@ -1,7 +1,7 @@
 //! How the embedded store is doing, for whoever watches the service: what waits for the writer, how it commits, what it takes on disk.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,6 +31,8 @@ pub(super) struct Pulse {
     /// The file system has little room left.
     short: AtomicBool,
     refusing: Mutex<Option<Shortage>>,
+    /// Frames of the log that the start found lost.
+    log_lost: AtomicU64,
     groups: Histogram,
     commits: Histogram,
 }
@@ -42,6 +44,7 @@ impl Default for Pulse {
             starved: AtomicBool::default(),
             short: AtomicBool::default(),
             refusing: Mutex::default(),
+            log_lost: AtomicU64::default(),
             groups: Histogram::new(GROUP_SIZES),
             commits: Histogram::new(COMMIT_SECONDS),
         }
@@ -86,6 +89,11 @@ impl Pulse {
         *self.refusing.lock() = why;
     }
 
+    /// So many frames of the log were lost.
+    pub(super) fn set_log_lost(&self, frames: u64) {
+        self.log_lost.store(frames, Ordering::Relaxed);
+    }
+
     /// Whether nothing is written any more.
     pub(super) fn is_poisoned(&self) -> bool {
         self.poisoned.load(Ordering::SeqCst)
@@ -103,6 +111,7 @@ impl Sqlite {
             poisoned: pulse.is_poisoned(),
             clock_ahead: self.aging.ahead(),
             refusing: *pulse.refusing.lock(),
+            log_lost: pulse.log_lost.load(Ordering::Relaxed),
             group_size: pulse.groups.read(),
             commit_seconds: pulse.commits.read(),
         }

@@ -2,7 +2,8 @@
 //!
 //! Group commit without a timer for whoever waits: while a commit waits for the disk, the next group gathers by itself, so that one caller gets the
 //! disk's latency and many callers get its throughput. A refused piece of work (`Conflict`, `Fenced` …) wrote nothing and leaves the
-//! others of its group alone; when the database itself fails, the whole group is rolled back and everybody in it is told.
+//! others of its group alone; so does one that meets damage, for which the group is run again without it ([`group`]). When the database itself
+//! fails, the whole group is rolled back and everybody in it is told.
 //!
 //! Orgs take [turns](super::turns), by bytes: a group holds something of each org that waits, however much one of them has queued. Appends come
 //! first, and other work (deliveries, configuration) has its share of every group. A group is small enough that whoever comes while it is
@@ -21,10 +22,12 @@ use toktra_siem_store::error::{Result, StoreError};
 
 use super::checkpoint::Checkpoints;
 use super::engine::Engine;
-use super::fault::{Fault, Outcome, Verdict, failure};
+use super::fault::{Fault, Outcome, failure};
 use super::places::{Place, Places, Weight};
 use super::turns::Turns;
 use super::vitals::Pulse;
+
+mod group;
 
 /// What a group may cost, in bytes of payload: 4 ms or so of the writer's time.
 const GROUP: usize = 2 << 20;
@@ -49,8 +52,10 @@ trait Job: Send {
     fn size(&self) -> usize;
     /// Whether it adds events.
     fn appends(&self) -> bool;
-    /// An error means that the transaction is lost.
+    /// An error means that the transaction is lost. What adds events is run once, anything else perhaps again.
     fn run(&mut self, engine: &mut Engine) -> rusqlite::Result<()>;
+    /// It is what met damage: it is told so, and not run any more.
+    fn leave_out(&mut self, error: &rusqlite::Error);
     /// Answers the caller; `lost` says why where the transaction did not commit.
     fn answer(self: Box<Self>, lost: Option<&Lost>);
 }
@@ -85,7 +90,7 @@ struct Whole {
     ended: AtomicBool,
 }
 
-impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
+impl<T: Send, F: FnMut(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
     fn size(&self) -> usize {
         self.size
     }
@@ -95,7 +100,7 @@ impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
     }
 
     fn run(&mut self, engine: &mut Engine) -> rusqlite::Result<()> {
-        let Some(work) = self.work.take() else { return Ok(()) };
+        let Some(work) = &mut self.work else { return Ok(()) };
         if let Room::Append(whole) = &self.room
             && whole.ended.load(Ordering::Relaxed)
         {
@@ -108,10 +113,21 @@ impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
             Err(Fault::Refused(error)) => self.result = Some(Err(error)),
             Err(Fault::Failed(error)) => return Err(error),
         }
+        if self.appends() {
+            self.work = None;
+        }
         if let (Room::Append(whole), Some(Err(_))) = (&self.room, &self.result) {
             whole.ended.store(true, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    fn leave_out(&mut self, error: &rusqlite::Error) {
+        self.work = None;
+        self.result = Some(Err(failure(error, self.context)));
+        if let Room::Append(whole) = &self.room {
+            whole.ended.store(true, Ordering::Relaxed);
+        }
     }
 
     fn answer(self: Box<Self>, lost: Option<&Lost>) {
@@ -237,7 +253,11 @@ impl Writer {
         let place = self.places.take(org, weight).ok_or(StoreError::Busy)?;
         let whole = Arc::new(Whole { _place: place, ended: AtomicBool::new(false) });
         let queued = |(weight, work): (Weight, F)| {
-            let (call, answer) = call(context, weight.events, Room::Append(Arc::clone(&whole)), work);
+            let mut work = Some(work);
+            let once = move |engine: &mut Engine| {
+                work.take().map_or_else(|| Err(stopped(context).into()), |work| work(engine))
+            };
+            let (call, answer) = call(context, weight.events, Room::Append(Arc::clone(&whole)), once);
             (weight.cost(), call, answer)
         };
         let mut answers = Vec::with_capacity(parts.len());
@@ -265,7 +285,7 @@ impl Writer {
     pub(super) async fn call<T, F>(&self, context: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
+        F: Fn(&mut Engine) -> Outcome<T> + Send + 'static,
     {
         self.call_in(None, true, context, work).await
     }
@@ -274,7 +294,7 @@ impl Writer {
     pub(super) async fn call_for<T, F>(&self, connector: ConnectorId, context: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
+        F: Fn(&mut Engine) -> Outcome<T> + Send + 'static,
     {
         self.call_in(Some(connector), true, context, work).await
     }
@@ -283,7 +303,7 @@ impl Writer {
     pub(super) async fn call_late<T, F>(&self, connector: ConnectorId, context: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
+        F: Fn(&mut Engine) -> Outcome<T> + Send + 'static,
     {
         self.call_in(Some(connector), false, context, work).await
     }
@@ -291,7 +311,7 @@ impl Writer {
     async fn call_in<T, F>(&self, lane: Lane, urgent: bool, context: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
+        F: Fn(&mut Engine) -> Outcome<T> + Send + 'static,
     {
         let permit = Arc::clone(&self.others).acquire_owned().await.map_err(|_| stopped(context))?;
         let (call, answer) = call(context, 1, Room::Other { _permit: permit }, work);
@@ -303,7 +323,7 @@ impl Writer {
     /// wait for a place.
     pub(super) fn note<F>(&self, context: &'static str, work: F)
     where
-        F: FnOnce(&mut Engine) -> Outcome<()> + Send + 'static,
+        F: Fn(&mut Engine) -> Outcome<()> + Send + 'static,
     {
         let Ok(permit) = Arc::clone(&self.others).try_acquire_owned() else { return };
         let (call, _) = call(context, 1, Room::Other { _permit: permit }, work);
@@ -315,7 +335,7 @@ impl Writer {
     pub(super) fn call_blocking<T, F>(&self, context: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
+        F: Fn(&mut Engine) -> Outcome<T> + Send + 'static,
     {
         let (call, answer) = call(context, 1, Room::Own, work);
         self.hand_over(context, true, |queue| queue.others.push(None, OWN, call))?;
@@ -366,7 +386,7 @@ impl Writer {
 fn call<T, F>(context: &'static str, size: usize, room: Room, work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T>>)
 where
     T: Send + 'static,
-    F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
+    F: FnMut(&mut Engine) -> Outcome<T> + Send + 'static,
 {
     let (reply, answer) = oneshot::channel();
     (Box::new(Call { work: Some(work), result: None, reply, size, context, room }), answer)
@@ -429,7 +449,7 @@ impl Inbox {
     fn measured(&self, engine: &mut Engine, group: &mut [Box<dyn Job>]) -> Option<Lost> {
         let (size, began) = (group.iter().map(|job| job.size()).sum(), Instant::now());
         let mut poisoned = false;
-        let lost = commit(engine, group, &mut poisoned);
+        let lost = group::commit(engine, group, &mut poisoned);
         self.pulse.group(size, began.elapsed());
         if poisoned {
             self.pulse.poison();
@@ -447,51 +467,6 @@ impl Drop for Inbox {
         drop(queue);
         drop((appends, others));
     }
-}
-
-/// Runs a group in one transaction. On failure everything is rolled back and what the engine remembers is read anew.
-fn commit(engine: &mut Engine, group: &mut [Box<dyn Job>], poisoned: &mut bool) -> Option<Lost> {
-    let error = match transact(engine, group) {
-        Ok(()) => {
-            engine.committed();
-            return None;
-        }
-        Err(error) => error,
-    };
-    let verdict = engine.verdict(&error);
-    *poisoned = verdict == Verdict::Broken;
-    // A full disk is told of once, when it begins.
-    if verdict != Verdict::Full {
-        tracing::error!(%error, poisoned = *poisoned, work = group.len(), "a group of writes failed and was rolled back");
-    }
-    if let Err(error) = engine.rolled_back() {
-        tracing::error!(%error, "the state could not be read again after a failure; the store refuses writes until restart");
-        *poisoned = true;
-    }
-    Some(if verdict == Verdict::Full { Lost::Full } else { Lost::Failed(error) })
-}
-
-/// Appends first: what they wrote is then written as one run for each org, and the rest of the group sees it.
-fn transact(engine: &mut Engine, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
-    engine.begin()?;
-    let (appends, others): (Vec<_>, Vec<_>) = group.iter_mut().partition(|job| job.appends());
-    for job in appends {
-        job.run(engine)?;
-    }
-    whole(engine.write_pending())?;
-    whole(engine.take_up_offers())?;
-    for job in others {
-        job.run(engine)?;
-    }
-    whole(engine.commit())
-}
-
-/// Nothing of the writer's own work is refused, but where what is stored cannot be read.
-fn whole(outcome: Outcome<()>) -> rusqlite::Result<()> {
-    outcome.map_err(|fault| match fault {
-        Fault::Failed(error) => error,
-        Fault::Refused(error) => rusqlite::Error::ToSqlConversionFailure(error.into()),
-    })
 }
 
 #[cfg(test)]

@@ -105,6 +105,25 @@ async fn undelivered_events_fill_the_budget_and_delivery_frees_it() {
     assert!(append(&world).await.is_some(), "there is room again");
 }
 
+/// A cursor that a flipped bit has moved on makes no room of what was not delivered.
+#[tokio::test]
+async fn a_damaged_cursor_takes_nothing_away() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_path_buf();
+    let world = World::new(|clock| {
+        let options = SqliteOptions { clock, max_bytes: Some(BUDGET), reserve: 4 << 20, ..SqliteOptions::default() };
+        Fixture { store: Sqlite::open(&path, options).expect("a new store"), damages: None, keep: Box::new(()) }
+    })
+    .await;
+    world.stream().await;
+    while append(&world).await.is_some() {}
+    let file = rusqlite::Connection::open(dir.path().join("toktra.db")).expect("the database");
+    for bit in [2, 7, 40] {
+        assert_eq!(file.execute("UPDATE stream SET cursor = ?1", [1i64 << bit]).expect("damage"), 1);
+        assert_eq!(make_room(&world).await.evicted, 0, "bit {bit}");
+    }
+}
+
 #[tokio::test]
 async fn an_org_without_connectors_keeps_nobody_waiting() {
     let world = World::new(limited).await;

@@ -14,7 +14,7 @@ use toktra_siem_store::cluster::Claim;
 use toktra_siem_store::conformance::flow::Flow;
 use toktra_siem_store::conformance::world::{datadog, only, stream_of};
 use toktra_siem_store::conformance::{Fixture, Owner, World};
-use toktra_siem_store::{DeliveryStore as _, EventLog as _};
+use toktra_siem_store::{DeliveryStore as _, EventLog as _, OrgStore as _};
 use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
 
 struct Stored {
@@ -279,5 +279,143 @@ async fn a_stream_that_cannot_be_read_keeps_no_other_from_being_claimed() {
         stored.file().execute(&format!("UPDATE stream SET {column} = {damaged} WHERE num = 1"), []).expect("damage");
         let claimed = world.store.claim(node, Claim::Free, 9).await.expect("the others");
         assert_eq!(claimed.len(), 2, "{column}");
+    }
+}
+
+/// An old version of a filter that cannot be read holds nobody up: what was accepted in its time is sent, and later events by their own filter.
+#[tokio::test]
+async fn a_version_of_a_filter_that_cannot_be_read_filters_nothing() {
+    let stored = Stored::new().await;
+    let world = &stored.world;
+    let made = world.splunk(only(&[High])).await;
+    world.append_severities(&[High, Low]).await;
+    world.save(Connector { filter: only(&[Low]), ..made.clone() }, Resume::Backlog).await;
+    world.append_severities(&[High, Low]).await;
+    let was: Vec<u8> = stored
+        .file()
+        .query_row("SELECT CAST(filter AS BLOB) FROM connector_revision WHERE revision = 1", [], |row| row.get(0))
+        .expect("a version");
+    let put = |bytes: &[u8]| {
+        let sql = "UPDATE connector_revision SET filter = CAST(?1 AS TEXT) WHERE revision = 1";
+        assert_eq!(stored.file().execute(sql, [bytes]).expect("a change"), 1);
+    };
+    let mut unread = 0;
+    for bit in 0..was.len() * 8 {
+        let mut bytes = was.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        put(&bytes);
+        let timeline = world.store.timeline(made.id).await.unwrap_or_else(|error| panic!("bit {bit}: {error}"));
+        assert_eq!(timeline.at(Seq(3)).expect("a version").filter, only(&[Low]), "bit {bit}");
+        unread += usize::from(timeline.at(Seq(2)).expect("a version").filter == Filter::default());
+    }
+    assert!(unread > was.len() * 4, "{unread} of {} bits", was.len() * 8);
+    put(&was[..was.len() / 2]);
+    let flow = Flow::take_over(world, stream_of(&made, StreamKind::Events)).await;
+    let sent: Vec<u64> = flow.open_all().await.members.iter().map(|seq| seq.0).collect();
+    assert_eq!(sent, [1, 2, 4]);
+}
+
+/// A stream that has delivered, filtered, parked and waits.
+async fn half_way() -> (tempfile::TempDir, StreamId) {
+    let stored = Stored::new().await;
+    let world = &stored.world;
+    world.append(7).await;
+    let made = world.splunk(only(&[High])).await;
+    let stream = stream_of(&made, StreamKind::Events);
+    let flow = Flow::take_over(world, stream).await;
+    world.append_severities(&[High, Low, High, High, Low, Low, High, Low, Low]).await;
+    flow.fail(&flow.open_to(9).await.expect("a delivery")).await;
+    flow.open_to(11).await.expect("another one");
+    assert!(flow.open_to(13).await.is_none());
+    let Stored { dir, world } = stored;
+    drop(world);
+    (dir, stream)
+}
+
+/// No bit of the cursor, and none of a count, leaves an event out or sends one again.
+#[tokio::test]
+async fn no_bit_of_a_cursor_leaves_an_event_out() {
+    let (dir, stream) = half_way().await;
+    for column in ["cursor", "delivered", "failed", "pending", "filtered", "expired", "starts_after"] {
+        for bit in (0..8).chain([16, 32, 40, 61, 62, 63]) {
+            let what = format!("bit {bit} of {column}");
+            let copy = tempfile::tempdir().expect("a directory");
+            let path = copy.path().join("toktra.db");
+            std::fs::copy(dir.path().join("toktra.db"), &path).expect("a copy");
+            let flip = format!("UPDATE stream SET {column} = ({column} | ?1) - ({column} & ?1)");
+            let file = Connection::open(&path).expect("the database");
+            file.execute(&flip, [1i64 << bit]).expect("a change");
+            drop(file);
+            let store = Sqlite::open(copy.path(), SqliteOptions::default()).expect("a start");
+            let owner = Owner::default();
+            owner.take_over(&*store, stream).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+            let record = store.stream(stream).await.expect("the stream");
+            // What was taken ends at 11, and what is behind 13 was not looked at yet.
+            assert!((11..=13).contains(&record.cursor.0), "{what}: {record:?}");
+            assert_eq!(record.head, Seq(16), "{what}");
+            let pending = store.pending(stream).await.expect("deliveries");
+            let on_their_way: Vec<u64> = pending.iter().flat_map(|d| d.members.iter()).map(|seq| seq.0).collect();
+            assert_eq!(on_their_way, [10, 11], "{what}");
+            let parked = store.parked(stream, ParkKind::Failed, Seq(0), 9).await.expect("parked events");
+            assert_eq!(parked.iter().map(|parked| parked.seq.0).collect::<Vec<_>>(), [8], "{what}");
+            if column != "starts_after" {
+                assert!(record.accounting().adds_up(), "{what}: {record:?}");
+            }
+            store.close().await.expect("a clean end");
+        }
+    }
+}
+
+/// Which partition is open, whose a stream is, and whether it is removed: each is known from something else as well.
+#[tokio::test]
+async fn no_bit_says_another_partition_or_another_org() {
+    let stored = Stored::new().await;
+    let world = &stored.world;
+    let made = world.splunk(Filter::default()).await;
+    let other = world.other_org().await;
+    world.append(5).await;
+    let Stored { dir, world } = stored;
+    let org = world.org;
+    drop(world);
+    let stream = stream_of(&made, StreamKind::Events);
+    let flips = [
+        "partition SET sealed = ?1",
+        "stream SET removed = ?1",
+        "stream SET org = org + ?1",
+        "connector SET org = org + ?1",
+        "stream SET connector = ?1",
+        "connector SET id = ?1",
+    ];
+    for (at, flip) in flips.iter().enumerate() {
+        for bit in [0, 1, 2, 7, 31, 62] {
+            for index_too in [true, false] {
+                let what = format!("bit {bit} of {flip}, index too: {index_too}");
+                let copy = tempfile::tempdir().expect("a directory");
+                let path = copy.path().join("toktra.db");
+                std::fs::copy(dir.path().join("toktra.db"), &path).expect("a copy");
+                let sql = format!("UPDATE {flip}");
+                let mut id = made.id.0.into_bytes();
+                id[bit / 8] ^= 1 << (bit % 8);
+                let value = if at < 4 { Value::Integer(1 << bit) } else { Value::Blob(id.to_vec()) };
+                let index = ["partition_open", "stream_id", "stream_org", "connector_rotation", "stream_id"].get(at);
+                match index.filter(|_| !index_too) {
+                    None => {
+                        let file = Connection::open(&path).expect("the database");
+                        file.execute(&sql, [value]).expect("a change");
+                    }
+                    Some(index) => behind(&path, index, &sql, [value]),
+                }
+                let store = Sqlite::open(copy.path(), SqliteOptions::default())
+                    .unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert_eq!(*store.head(org).await.expect("a head").borrow(), Seq(5), "{what}");
+                let found = store.connector(org, made.id).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert_eq!(found.connector.name, made.name, "{what}");
+                assert!(store.connectors(other).await.expect("connectors").is_empty(), "{what}");
+                let record = store.stream(stream).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert_eq!((record.org, record.head), (org, Seq(5)), "{what}");
+                Owner::default().take_over(&*store, stream).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+                store.close().await.expect("a clean end");
+            }
+        }
     }
 }

@@ -236,3 +236,66 @@ async fn without_its_start_nothing_is_touched() {
     assert!(matches!(repair(dir.path(), START), Err(StoreError::Damaged(why)) if why.contains("backup")));
     assert!(damaged == std::fs::read(&path).expect("the database"), "it was touched");
 }
+
+/// One bit of any of the first hundred bytes costs nothing, and what it was is said.
+#[tokio::test]
+async fn no_bit_of_the_header_costs_an_event() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let before = fill(dir.path()).await;
+    let whole = std::fs::read(dir.path().join(DATABASE)).expect("the database");
+    let repaired = Directory(dir.path().to_path_buf()).repair(START).expect("a repair");
+    assert!(repaired.header.is_empty() && repaired.damaged.is_none(), "{repaired:?}");
+    let mut said = Vec::new();
+    for byte in 0..100 {
+        for bit in [byte % 8, 7 - byte % 8] {
+            let copy = tempfile::tempdir().expect("a directory");
+            let path = copy.path().join(DATABASE);
+            let mut bytes = whole.clone();
+            bytes[byte] ^= 1 << bit;
+            std::fs::write(&path, &bytes).expect("a copy");
+            let what = format!("bit {bit} of byte {byte}");
+            let repaired = Directory(copy.path().to_path_buf()).repair(START);
+            let repaired = repaired.unwrap_or_else(|error| panic!("{what}: {error}"));
+            let known = [0..24, 44..48, 56..92];
+            assert_eq!(
+                repaired.header.len(),
+                usize::from(
+                    known.iter().any(|at| at.contains(&byte)) || repaired.header.len() == 1 && (28..32).contains(&byte)
+                ),
+                "{what}: {repaired:?}"
+            );
+            assert!(!repaired.has_losses(), "{what}: {repaired:?}");
+            said.extend(repaired.header);
+            let store =
+                Sqlite::open(copy.path(), SqliteOptions::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let read = store.read(before.org, Seq(0), ALL).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(read.len(), 200, "{what}");
+            store.close().await.expect("a clean end");
+        }
+    }
+    said.sort_unstable();
+    said.dedup();
+    assert_eq!(said.len(), 12, "{said:?}");
+}
+
+/// A file that is another program's, or of which too much is something else, is left as it is.
+#[test]
+fn a_header_that_is_not_ours_is_left_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join(DATABASE);
+    let file = rusqlite::Connection::open(&path).expect("a database");
+    file.execute_batch(
+        "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; CREATE TABLE org (x);",
+    )
+    .expect("a table");
+    file.close().expect("a clean end");
+    let bytes = std::fs::read(&path).expect("the file");
+    let refused = Directory(dir.path().to_path_buf()).repair(START).expect_err("another program's").to_string();
+    assert!(refused.contains("another program"), "{refused}");
+    assert_eq!(std::fs::read(&path).expect("the file"), bytes);
+    let zeros = vec![0; bytes.len()];
+    std::fs::write(&path, &zeros).expect("a file");
+    let refused = Directory(dir.path().to_path_buf()).repair(START).expect_err("nothing is left").to_string();
+    assert!(refused.contains("the size of its pages") && refused.contains("Bring back a backup"), "{refused}");
+    assert_eq!(std::fs::read(&path).expect("the file"), zeros);
+}

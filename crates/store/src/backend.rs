@@ -96,7 +96,9 @@ pub struct Restored {
 /// What a repair found and did.
 #[derive(Debug, Default, Serialize)]
 pub struct Repaired {
-    /// Where the damaged database is kept; `None` where nothing is damaged and nothing was changed.
+    /// What of the first bytes of the database, which say what it is, was damaged and is restored. This is done where the file lies.
+    pub header: Vec<String>,
+    /// Where the damaged database is kept; `None` where nothing else is damaged and nothing else was changed.
     pub damaged: Option<PathBuf>,
     /// Events that were saved with their payload.
     pub events: u64,

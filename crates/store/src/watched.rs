@@ -23,6 +23,8 @@ pub struct Vitals {
     pub clock_ahead: Duration,
     /// What new events are refused for at present ([`StoreError::Full`]), while everything else is written.
     pub refusing: Option<Shortage>,
+    /// Pages that were written and acknowledged before the start, and that it found damaged in the write-ahead log: what was in them is lost.
+    pub log_lost: u64,
     /// How many pieces of work each group had.
     pub group_size: Reading,
     /// How long each group's transaction took, in seconds.

@@ -375,6 +375,11 @@ fn writer(page: &mut Page, vitals: &Vitals) {
     page.gauge("toktra_siem_store_poisoned", "1 after the disk failed: nothing is written until a restart.")
         .value(u8::from(vitals.poisoned));
     page.gauge(
+        "toktra_siem_store_log_lost_pages",
+        "Pages of the write-ahead log that were damaged at the last start: events that were acknowledged before it are lost.",
+    )
+    .value(vitals.log_lost);
+    page.gauge(
         "toktra_siem_clock_ahead_seconds",
         "By how much the clock is ahead of the time by which events age: it has jumped, or nothing ran for so long. Nothing expires because of it.",
     )

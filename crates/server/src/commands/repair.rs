@@ -48,7 +48,14 @@ fn refusal(error: StoreError, dir: &Path) -> CliError {
 
 /// The report for a person.
 fn told(repaired: &Repaired) -> String {
+    let header = format!(
+        "The first bytes of the database, which say what it is, were damaged, and are restored: {}.",
+        repaired.header.join(", ")
+    );
     let Some(damaged) = &repaired.damaged else {
+        if !repaired.header.is_empty() {
+            return format!("{header} Everything else is as it was written. The server can be started again.\n");
+        }
         return "Nothing is damaged: every page and every event is as it was written. Nothing was changed.\n"
             .to_owned();
     };
@@ -56,6 +63,9 @@ fn told(repaired: &Repaired) -> String {
         format!("The damaged database is kept as {}.", damaged.display()),
         format!("{} events were saved with their payload.", repaired.events),
     ];
+    if !repaired.header.is_empty() {
+        lines.insert(0, header);
+    }
     if !repaired.lost.is_empty() {
         lines.push(format!(
             "{} events were lost. If they were still to be delivered, they are counted as damaged:",

@@ -68,8 +68,8 @@ impl Build {
     }
 
     /// Notes that all are written.
-    pub(super) fn complete(self, engine: &mut Engine) -> Outcome<()> {
-        let Self { number, bits, newest, filter, .. } = self;
+    pub(super) fn complete(&self, engine: &mut Engine) -> Outcome<()> {
+        let (number, bits, newest, filter) = (self.number, self.bits, self.newest, &self.filter);
         let all = youngest(&engine.conn, engine.now())?;
         // Where retention has removed it meanwhile, there is nothing to know.
         let Some((_, last_at)) = all.into_iter().find(|(there, _)| *there == number) else { return Ok(()) };
@@ -83,7 +83,7 @@ impl Build {
         engine.conn.execute_batch(&format!("DROP TABLE IF EXISTS lookup_{number}"))?;
         engine.partitions.forget(number);
         if recent {
-            engine.partitions.ids.add(number, last_at, bits, newest, Some(filter), false);
+            engine.partitions.ids.add(number, last_at, bits, newest, Some(filter.clone()), false);
         }
         engine.effects.maps = true;
         Ok(())

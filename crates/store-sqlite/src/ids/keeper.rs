@@ -1,19 +1,21 @@
 //! The thread that keeps the index of ids: it asks the writer what is to be done, prepares a piece of it beside, has the writer write it, and
-//! ends when nothing is left to do. One piece at a time, so that no append waits for it; partitions whose ids take memory come first.
+//! ends when nothing is left to do. One piece at a time, so that no append waits for it; partitions whose ids take memory come first. What damage
+//! makes impossible is passed by until the next start, and everything else goes on.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use toktra_siem_store::error::{Result, StoreError};
 
 use super::super::engine::Engine;
-use super::super::fault::Outcome;
+use super::super::fault::{Fault, Outcome};
 use super::super::migrate::open_reader;
 use super::super::writer::Writer;
 use super::super::{pack, tally};
 use super::build::Build;
+use super::mend::Mended;
 use super::merge::Merge;
 use super::{IdSizes, Own, OwnIds, Place, level, mend};
 
@@ -80,17 +82,48 @@ impl Keeper {
     /// Does one piece; whether there may be more to do.
     pub(in super::super) fn step(&mut self) -> Result<bool> {
         if let Some(build) = self.building.take() {
-            return self.build(build).map(|()| true);
+            let number = build.number;
+            match self.build(build) {
+                Err(error @ StoreError::Damaged(_)) => self.pass(Task::Build(number), &error)?,
+                done => done?,
+            }
+            return Ok(true);
         }
         let Some(task) = self.writer.call_blocking(CONTEXT, Engine::next_task)? else { return Ok(false) };
-        match task {
-            Task::Mend(place) => self.mend(place)?,
-            Task::Build(number) => self.read(number)?,
-            Task::Merge => self.merge()?,
-            Task::Drop(number) => self.writer.call_blocking(CONTEXT, move |engine| engine.drop_filter(number))?,
-            Task::Pack(number) => self.pack(number)?,
+        let done = match task {
+            Task::Mend(place) => self.mend(place),
+            Task::Build(number) => self.read(number),
+            Task::Merge => self.merge(),
+            Task::Drop(number) => self.writer.call_blocking(CONTEXT, move |engine| engine.drop_filter(number)),
+            Task::Pack(number) => self.pack(number),
+        };
+        match done {
+            Err(error @ StoreError::Damaged(_)) => self.pass(task, &error)?,
+            done => done?,
         }
         Ok(true)
+    }
+
+    /// Passes by what cannot be done.
+    fn pass(&mut self, task: Task, error: &StoreError) -> Result<()> {
+        (self.building, self.merging) = (None, None);
+        match task {
+            Task::Mend(place) => {
+                tracing::error!(%error, "a part of the index of event ids cannot be made anew: an event of this part that is sent again is taken for a new one; check the disk");
+                self.writer.call_blocking(CONTEXT, move |engine| engine.mended(place, Mended::nothing(place)))
+            }
+            Task::Merge => {
+                tracing::warn!(%error, "the index of event ids cannot be merged: new events take longer to check");
+                self.writer.call_blocking(CONTEXT, |engine| {
+                    engine.partitions.ids.unmerged = true;
+                    Ok(())
+                })
+            }
+            Task::Build(number) | Task::Drop(number) | Task::Pack(number) => {
+                tracing::warn!(%error, partition = number, "the ids of a partition cannot be kept as they should be: it is left as it is");
+                self.leave(number)
+            }
+        }
     }
 
     fn conn(&mut self) -> Result<&Connection> {
@@ -115,8 +148,15 @@ impl Keeper {
     }
 
     fn mend(&mut self, place: Place) -> Result<()> {
-        let mended = mend::mend(self.conn()?, place).map_err(|fault| fault.into_error(CONTEXT))?;
-        self.writer.call_blocking(CONTEXT, move |engine| engine.mended(place, mended))
+        let mended = mend::mend(self.conn()?, place).map_err(unread)?;
+        let beside = mended.beside();
+        match self.writer.call_blocking(CONTEXT, move |engine| engine.mended(place, mended.clone())) {
+            // The row can be read, and not written: what was made is kept in memory.
+            Err(StoreError::Damaged(_)) => {
+                self.writer.call_blocking(CONTEXT, move |engine| engine.mended(place, beside.clone()))
+            }
+            written => written,
+        }
     }
 
     fn pack(&mut self, number: i64) -> Result<()> {
@@ -147,13 +187,12 @@ impl Keeper {
 
     fn merge(&mut self) -> Result<()> {
         let sizes = self.sizes;
-        let failed = |fault: super::super::fault::Fault| fault.into_error(CONTEXT);
         let merge = match self.merging.take() {
             Some(merge) => Some(merge),
-            None => Merge::read(self.conn()?).map_err(failed)?,
+            None => Merge::read(self.conn()?).map_err(unread)?,
         };
         let Some(mut merge) = merge else { return Ok(()) };
-        let piece = merge.piece(self.conn()?, sizes).map_err(failed)?;
+        let piece = merge.piece(self.conn()?, sizes).map_err(unread)?;
         let next = piece.next();
         match self.writer.call_blocking(CONTEXT, move |engine| engine.add_merged(&piece)) {
             // The piece is made again, and takes nothing away.
@@ -177,7 +216,7 @@ impl Keeper {
             }
             tally::count(conn, number).map(Some)
         };
-        let Some(rows) = counted(self.conn()?).map_err(|fault| fault.into_error(context))? else { return Ok(()) };
+        let Some(rows) = counted(self.conn()?).map_err(unread)? else { return Ok(()) };
         let pieces: Vec<&[tally::Row]> = rows.chunks(tally::PIECE).collect();
         for (at, piece) in pieces.iter().enumerate() {
             let (piece, last) = (piece.to_vec(), at + 1 == pieces.len());
@@ -185,6 +224,13 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// What the reader met. Damage keeps what was asked for from being done, and nothing else.
+fn unread(fault: Fault) -> StoreError {
+    let damage = fault.is_damage();
+    let error = fault.into_error(CONTEXT);
+    if damage { StoreError::Damaged(error.to_string()) } else { error }
 }
 
 impl Engine {
@@ -212,13 +258,14 @@ impl Engine {
         if let Some(number) = known.own.iter().rev().filter(is_sorted).map(|own| own.number).find(readable) {
             return Ok(Some(Task::Build(number)));
         }
-        if known.wants_merge(self.options.ids) && self.begin_merge()? {
+        if !known.unmerged && known.wants_merge(self.options.ids) && self.begin_merge()? {
             return Ok(Some(Task::Merge));
         }
-        let kept = "SELECT partition FROM ids_of WHERE level IN (?1, ?2) AND filter IS NOT NULL LIMIT 1";
-        let kept =
-            self.conn.prepare_cached(kept)?.query_row([level::RECENT, level::PAST], |row| row.get(0)).optional()?;
-        if let Some(number) = kept {
+        let kept = "SELECT partition FROM ids_of WHERE level IN (?1, ?2) AND filter IS NOT NULL";
+        let mut kept = self.conn.prepare_cached(kept)?;
+        let kept = kept.query_map([level::RECENT, level::PAST], |row| row.get(0))?;
+        let kept = kept.collect::<rusqlite::Result<Vec<i64>>>()?;
+        if let Some(number) = kept.into_iter().find(|number| !self.partitions.ids.unreadable.contains(number)) {
             return Ok(Some(Task::Drop(number)));
         }
         let sorted = "SELECT number FROM partition p WHERE sealed = 1 AND indexed = 1

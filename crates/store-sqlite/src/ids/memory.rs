@@ -12,7 +12,7 @@ use super::super::codec::key_org;
 use super::super::engine::SharedIds;
 use super::super::fault::Outcome;
 use super::hash::Hash;
-use super::{Known, there};
+use super::{Known, is_its};
 
 /// Hashes of ids with the key of the event that has it. Two ids with one hash are told apart by reading the record.
 #[derive(Debug, Default)]
@@ -56,10 +56,10 @@ pub(in super::super) fn among(
     let candidates: Vec<i64> = ids.read().candidates(hash).collect();
     for key in candidates.into_iter().filter(|key| key_org(*key) == org) {
         let found = match pending.and_then(|pending| pending.get(key)) {
-            Some(event) => Some(event.event_id),
-            None => there(conn, known, number, key)?,
+            Some(event) => event.event_id == id,
+            None => is_its(conn, known, (number, key), id)?,
         };
-        if found == Some(id) {
+        if found {
             return Ok(Some(key));
         }
     }
@@ -91,7 +91,7 @@ const BITS_PER_ID: u64 = 10;
 const PROBES: u64 = 7;
 
 /// A Bloom filter whose bits are stored: its arithmetic is part of the file format, which is why it is not a library's.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Filter(Vec<u64>);
 
 impl Filter {

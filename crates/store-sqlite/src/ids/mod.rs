@@ -14,11 +14,11 @@ use toktra_siem_core::time::Timestamp;
 use super::codec::{int, key_org, key_seq};
 use super::fault::Outcome;
 use super::partition::youngest;
-use super::read::id_of;
+use super::read::{Id, id_of};
 use bucket::{Level, candidates, place};
 use hash::time_of;
 use memory::Filter;
-use mend::Mending;
+use mend::{Mending, Torn};
 use parking_lot::Mutex;
 
 mod bucket;
@@ -129,8 +129,11 @@ pub(super) struct Known {
     newest: Option<i64>,
     /// Partitions whose ids could not be read since the start.
     unreadable: Vec<i64>,
-    /// Buckets that could not.
+    /// The table of the last two days could not be made since the start.
+    unmerged: bool,
+    /// Buckets that could not, and events.
     mending: Mutex<Mending>,
+    torn: Torn,
 }
 
 impl Known {
@@ -139,8 +142,8 @@ impl Known {
         let (recent, coming) = generations(conn)?;
         let newest = newest_merged(conn)?;
         let hasher = Hasher::load(conn)?;
-        let mut known =
-            Self { hasher, own: Vec::new(), recent, coming, newest, unreadable: Vec::new(), mending: Mutex::default() };
+        let (own, unreadable, mending, torn) = (Vec::new(), Vec::new(), Mutex::default(), Torn::default());
+        let mut known = Self { hasher, own, recent, coming, newest, unreadable, unmerged: false, mending, torn };
         let mut statement = conn.prepare(
             "SELECT p.number, p.last_at, i.level, i.bits, i.newest_v7, i.filter
              FROM partition p LEFT JOIN ids_of i ON i.partition = p.number
@@ -177,11 +180,8 @@ impl Known {
             let keys = if self.is_broken(place) { None } else { Some(keys_at(conn, place, id, hash)) };
             let keys = match keys {
                 Some(Err(fault)) if fault.is_damage() => {
-                    let keys = self.instead(place, hash.print());
-                    if fault.is_of_a_page() {
-                        return Err(fault);
-                    }
-                    keys
+                    self.met(&fault);
+                    self.instead(place, hash.print())
                 }
                 Some(keys) => keys?,
                 None => self.instead(place, hash.print()),
@@ -304,10 +304,17 @@ fn confirm(
     for key in keys.into_iter().filter(|key| key_org(*key) == org) {
         let number = match at {
             Place::Sorted(number) | Place::Part { number, .. } => Some(number),
-            Place::Recent { .. } => sealed_with(conn, key)?,
+            Place::Recent { .. } => match (sealed_with(conn, key), known) {
+                (Err(fault), Some(known)) if fault.is_damage() => {
+                    // The hash decides here too; of no partition, nothing is compared.
+                    known.met(&fault);
+                    return Ok(Some((0, key)));
+                }
+                (number, _) => number?,
+            },
         };
         if let Some(number) = number
-            && there(conn, known, number, key)? == Some(id)
+            && is_its(conn, known, (number, key), id)?
         {
             return Ok(Some((number, key)));
         }
@@ -315,12 +322,18 @@ fn confirm(
     Ok(None)
 }
 
-/// The id of the event with this key; `None` where its record cannot be read.
-fn there(conn: &Connection, known: Option<&Known>, number: i64, key: i64) -> Outcome<Option<EventId>> {
-    let read = || id_of(conn, number, key);
-    Ok(match known {
-        Some(known) => known.unless_unread(Part::Record, (number, key), read)?.flatten(),
-        None => read()?,
+/// Whether the event with this partition and key, which has the hash of the id, has the id as well. If its record cannot be read, the writer
+/// goes by the hash; a reader has nothing to show.
+fn is_its(conn: &Connection, known: Option<&Known>, (number, key): (i64, i64), id: EventId) -> Outcome<bool> {
+    let read = |key| id_of(conn, number, key);
+    let found = match known {
+        Some(known) => known.unless_unread(Part::Record, (number, key), read)?.unwrap_or(Id::Unread),
+        None => read(key)?,
+    };
+    Ok(match found {
+        Id::Is(there) => there == id,
+        Id::Unread => known.is_some(),
+        Id::Gone => false,
     })
 }
 

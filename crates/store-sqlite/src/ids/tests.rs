@@ -145,7 +145,7 @@ impl Bench {
         self.dir = copy;
     }
 
-    fn ask<T: Send + 'static>(&self, look: impl FnOnce(&mut Engine) -> T + Send + 'static) -> T {
+    fn ask<T: Send + 'static>(&self, look: impl Fn(&mut Engine) -> T + Send + 'static) -> T {
         self.runtime.block_on(self.store.writer.call("looking", move |engine| Ok(look(engine)))).unwrap()
     }
 

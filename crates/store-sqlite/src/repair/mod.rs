@@ -1,6 +1,6 @@
 //! `toktra-siem repair`: saves what is whole of a damaged database into a new one, and says exactly what was lost.
 //!
-//! The damaged file is only ever read; at the end it is kept aside under another name, with its log. The new file takes its place in one
+//! The damaged file is only ever read, but for its first bytes ([`header`]); at the end it is kept aside under another name, with its log. The new file takes its place in one
 //! step once it is complete and on disk, so that a repair can be interrupted and begun again.
 //!
 //! Invariant D1 holds afterwards: counters are saved with their streams. A lost event that is still to be delivered is passed as expired
@@ -17,10 +17,12 @@ use super::check::{self, Pages};
 use super::fault::Outcome;
 use super::place::{self, Need};
 use super::swap::{self, Aside};
-use super::{DATABASE, jobs, lock, migrate, private};
+use super::{DATABASE, jobs, lock, migrate, private, walk};
+use header::Header;
 
 mod books;
 mod events;
+mod header;
 mod salvage;
 
 /// The new file, until it is complete.
@@ -36,9 +38,19 @@ pub(super) fn repair(dir: &Path, now: Timestamp) -> Result<Repaired> {
     }
     let lock = lock(dir)?;
     swap::finish(dir).map_err(|error| place::fault(&path, &error))?;
-    let source = open_source(&path)?;
+    walk::walk(&path, now).map_err(|error| place::fault(&path, &error))?;
+    let mut header = Header::restore(&path)?;
+    let source = match open_source(&path, &mut header) {
+        Ok(source) => source,
+        Err(error) => {
+            header.give_up(&path)?;
+            return Err(error);
+        }
+    };
     if check::whole(&source, Pages::All).is_some() {
-        return Ok(Repaired::default());
+        drop(source);
+        header.restore_size(&path)?;
+        return Ok(Repaired { header: header.told(), ..Repaired::default() });
     }
     let unfinished = dir.join(UNFINISHED);
     swap::remove_unfinished(dir, UNFINISHED).map_err(|error| place::fault(&unfinished, &error))?;
@@ -50,20 +62,28 @@ pub(super) fn repair(dir: &Path, now: Timestamp) -> Result<Repaired> {
     drop(source);
     let placed = swap::put_in_place(dir, UNFINISHED, Aside::Damaged, now);
     repaired.damaged = placed.map_err(|error| place::fault(&path, &error))?;
+    repaired.header = header.told();
     drop(lock);
     Ok(repaired)
 }
 
 /// Opens the damaged file for reading alone. Without its first page nothing is known of the rest.
-fn open_source(path: &Path) -> Result<Connection> {
-    match read_layout(path) {
-        Ok((source, version)) if version == migrate::newest() => Ok(source),
-        Ok((_, version)) => Err(StoreError::Conflict(format!(
-            "the database has layout {version} and this version repairs {}: run `repair` of the version that wrote it",
-            migrate::newest()
-        ))),
-        Err(error) => Err(unread(&error)),
+fn open_source(path: &Path, header: &mut Header) -> Result<Connection> {
+    let (source, version) = read_layout(path).map_err(|error| unread(&error))?;
+    if header.is_restored() && !header::is_ours(&source)? {
+        return Err(StoreError::Conflict("the database file in the data directory belongs to another program".into()));
     }
+    if version == migrate::newest() {
+        return Ok(source);
+    }
+    if header.restore_layout(path, &source)? {
+        drop(source);
+        return read_layout(path).map(|(source, _)| source).map_err(|error| unread(&error));
+    }
+    Err(StoreError::Conflict(format!(
+        "the database has layout {version} and this version repairs {}: run `repair` of the version that wrote it",
+        migrate::newest()
+    )))
 }
 
 /// Only what was read can be damaged: a file that could not be opened may be whole.

@@ -1,0 +1,346 @@
+//! A walk through the write-ahead log before SQLite opens it, after a kill or a power cut.
+//!
+//! SQLite reads the log up to the first frame whose checksum does not hold, and says nothing: that is how it finds the end of what a power cut left.
+//! A flipped bit looks the same, and then all that was written behind it is gone, although it was acknowledged. The two can be told apart:
+//!
+//! - Each frame bears the salts of its log. Frames behind the end that bear others are left of an earlier log that was written over.
+//! - Each commit waits for the disk before the next transaction writes. So where a commit of this log lies beyond the place at which the reading
+//!   stops, and a frame behind it whose checksum goes on from its own, what is there was on the disk, and is damaged. Otherwise it may be the last
+//!   transaction, cut off, which nobody was told of.
+//!
+//! The checksum also tells that one bit was flipped, and nearly always which: that is turned back, and nothing is lost. Of the upper bits of a word
+//! several may look the same. Then the page is taken as it is, with its one wrong bit, and the sums of the frames behind it are made anew: what is
+//! in a page has checks of its own, and all that was acknowledged is there. Whatever else cannot be read is said, and the log is kept.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use toktra_siem_core::time::Timestamp;
+
+/// Bytes of the log's header, and of a frame's.
+const HEADER: usize = 32;
+const FRAME: usize = 24;
+/// The first bytes of a log; the last bit says whether its checksums are of big-endian words.
+const MAGIC: u32 = 0x377f_0682;
+/// The only version of the format.
+const FORMAT: u32 = 3_007_000;
+
+/// Two sums, as SQLite has them.
+type Sums = (u32, u32);
+
+/// What is the same for all frames.
+#[derive(Clone, Copy)]
+struct Log {
+    salts: [u8; 8],
+    /// Words are summed as big-endian ones.
+    big: bool,
+    /// More pages than there can be.
+    pages: u64,
+}
+
+/// Looks through the log of the database at `path`, mends what can be mended, and says what it found; the frames that SQLite will not read although
+/// they were acknowledged.
+pub(super) fn walk(path: &Path, now: Timestamp) -> io::Result<u64> {
+    let log = log_of(path);
+    let file = match File::open(&log) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        opened => opened?,
+    };
+    let mut found = Walk::default();
+    found.file(&file, fs::metadata(path).map_or(0, |database| database.len()))?;
+    if found.changes.is_empty() && found.lost == 0 {
+        return Ok(0);
+    }
+    let kept = path.with_file_name(format!(
+        "{}.damaged-{}",
+        log.file_name().unwrap_or_default().to_string_lossy(),
+        now.to_string().replace(':', "")
+    ));
+    if let Err(error) = fs::copy(&log, &kept).and_then(|_| File::open(&kept)?.sync_all()) {
+        tracing::error!(%error, "the damaged write-ahead log could not be kept as it was");
+    }
+    if found.mended > 0 {
+        let file = OpenOptions::new().write(true).open(&log)?;
+        for (at, bytes) in &found.changes {
+            file.write_all_at(bytes, *at)?;
+        }
+        file.sync_all()?;
+        tracing::error!(
+            frames = found.mended,
+            "bits of the write-ahead log were flipped: they were turned back, and nothing is lost; check the disk"
+        );
+    }
+    if found.doubtful > 0 {
+        tracing::error!(
+            pages = found.doubtful,
+            "one bit of each of these pages in the write-ahead log was flipped, and which one cannot be told: all that was acknowledged is there, and \
+             what the bit hits is found when it is read; check the disk, and run `toktra-siem repair` when the server can be stopped"
+        );
+    }
+    if found.lost > 0 {
+        tracing::error!(
+            frames = found.lost,
+            kept = %kept.display(),
+            "the write-ahead log is damaged: what was written behind the damage is lost, events that were acknowledged among it. Have the producers send \
+             again what they sent before the last end of this service; check the disk"
+        );
+    }
+    Ok(found.lost)
+}
+
+fn log_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+#[derive(Default)]
+struct Walk {
+    /// Bytes as they must be, by their place.
+    changes: Vec<(u64, Vec<u8>)>,
+    mended: u64,
+    doubtful: u64,
+    lost: u64,
+}
+
+impl Walk {
+    fn file(&mut self, mut file: &File, database: u64) -> io::Result<()> {
+        let mut header = [0; HEADER];
+        if read(&mut file, &mut header)? < HEADER {
+            return Ok(());
+        }
+        let begun = self.header(file, &mut header);
+        let (big, size) = (word(&header, 0) & 1 == 1, word(&header, 8) as usize);
+        if !(512..=65_536).contains(&size) || !size.is_power_of_two() {
+            return Ok(());
+        }
+        let mut salts: [u8; 8] = std::array::from_fn(|at| header[16 + at]);
+        if !begun {
+            // The header lies in one sector, which is written whole or not: it is damaged, and the frames say which log it is.
+            let mut first = [0; FRAME];
+            if file.read_exact_at(&mut first, HEADER as u64).is_err() {
+                return Ok(());
+            }
+            salts = std::array::from_fn(|at| first[8 + at]);
+        }
+        // Each page is in the database, or in the log.
+        let pages = database / size as u64 + file.metadata()?.len() / (FRAME + size) as u64 + 1;
+        let log = Log { salts, big, pages };
+        let mut sums = (word(&header, 24), word(&header, 28));
+        let mut frame = vec![0; FRAME + size];
+        // The sums that are made anew, once a page was taken as it is.
+        let mut anew = None;
+        let (mut at, mut whole) = (HEADER as u64, begun);
+        while whole && read(&mut file, &mut frame)? == frame.len() {
+            let follows = |sums| follows(file, at + (FRAME + size) as u64, size, sums, log);
+            match holds(&mut frame, sums, log, follows) {
+                Frame::Whole(next) => sums = next,
+                Frame::Turned(next, byte) => {
+                    self.changes.push((at + byte as u64, vec![frame[byte]]));
+                    self.mended += 1;
+                    sums = next;
+                }
+                Frame::Doubtful(next) => {
+                    anew = anew.or(Some(sums));
+                    self.mended += 1;
+                    self.doubtful += 1;
+                    sums = next;
+                }
+                Frame::Other => whole = false,
+            }
+            if let Some(sums) = anew.filter(|_| whole) {
+                let sums = add(add(sums, &frame[..8], big), &frame[FRAME..], big);
+                self.changes.push((at + 16, [sums.0.to_be_bytes(), sums.1.to_be_bytes()].concat()));
+                anew = Some(sums);
+            }
+            at += if whole { frame.len() as u64 } else { 0 };
+        }
+        if whole {
+            return Ok(());
+        }
+        self.behind(file, log, at, &mut frame)
+    }
+
+    /// Looks at the frames from `at` on, which SQLite does not read.
+    fn behind(&mut self, file: &File, log: Log, mut at: u64, frame: &mut [u8]) -> io::Result<()> {
+        let (first, mut behind) = (at, 0);
+        let (mut last, mut committed, mut sure) = (None, false, false);
+        let mut head = [0; FRAME];
+        while file.read_exact_at(&mut head, at).is_ok() {
+            let own = head[8..16] == log.salts;
+            if own && let Some(sums) = last {
+                // Frames of a transaction that was taken back may lie there too, and go on from something else.
+                file.read_exact_at(frame, at)?;
+                sure |= matches!(
+                    holds(frame, sums, log, |_| true),
+                    Frame::Whole(_) | Frame::Turned(..) | Frame::Doubtful(_)
+                );
+            }
+            last = (own && word(&head, 4) != 0 && !sure).then(|| (word(&head, 16), word(&head, 20)));
+            committed |= last.is_some();
+            behind += u64::from(own || at == first);
+            at += frame.len() as u64;
+        }
+        if sure {
+            self.lost = behind;
+        } else if committed {
+            tracing::warn!(
+                frames = behind,
+                "the last transaction of the write-ahead log is not whole, as after a power cut: whoever sent it was told nothing, unless the disk is damaged"
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether the log's header is whole, or was but for one bit, which is turned back.
+    fn header(&mut self, file: &File, header: &mut [u8; HEADER]) -> bool {
+        let is_whole = |header: &[u8; HEADER]| {
+            let magic = word(header, 0);
+            let sums = (word(header, 24), word(header, 28));
+            magic & !1 == MAGIC && word(header, 4) == FORMAT && add((0, 0), &header[..24], magic & 1 == 1) == sums
+        };
+        if is_whole(header) {
+            return true;
+        }
+        let mut possible = Vec::new();
+        for bit in 0..HEADER * 8 {
+            let mut turned = *header;
+            turned[bit / 8] ^= 1 << (bit % 8);
+            if is_whole(&turned) {
+                possible.push((bit / 8, turned));
+            }
+        }
+        // A bit of the last salt and one of the second sum look the same. The first frame tells.
+        let size = word(header, 8) as usize;
+        let fits = |(_, header): &&(usize, [u8; HEADER])| {
+            let salts = std::array::from_fn(|at| header[16 + at]);
+            let log = Log { salts, big: word(header, 0) & 1 == 1, pages: 0 };
+            follows(file, HEADER as u64, size, (word(header, 24), word(header, 28)), log)
+        };
+        let Some((byte, turned)) = possible.iter().find(fits).or(possible.first()) else { return false };
+        self.changes.push((*byte as u64, vec![turned[*byte]]));
+        self.mended += 1;
+        *header = *turned;
+        true
+    }
+}
+
+/// Whether a whole frame with these salts, whose sums go on from these, lies at this place.
+fn follows(file: &File, at: u64, size: usize, sums: Sums, log: Log) -> bool {
+    let mut frame = vec![0; FRAME + size.min(65_536)];
+    file.read_exact_at(&mut frame, at).is_ok() && matches!(holds(&mut frame, sums, log, |_| true), Frame::Whole(_))
+}
+
+/// What a frame is.
+enum Frame {
+    Whole(Sums),
+    /// But for one bit, which is turned back in this byte.
+    Turned(Sums, usize),
+    /// But for one bit of its page, and several look the same.
+    Doubtful(Sums),
+    /// Of another log, or not whole.
+    Other,
+}
+
+/// What the frame is, which follows one with the sums `before`. `follows` says whether the next one goes on from some sums.
+fn holds(frame: &mut [u8], before: Sums, log: Log, follows: impl Fn(Sums) -> bool) -> Frame {
+    let Log { salts, big, pages: most } = log;
+    let sums = add(add(before, &frame[..8], big), &frame[FRAME..], big);
+    let said = (word(frame, 16), word(frame, 20));
+    let foreign: u32 = frame[8..16].iter().zip(salts).map(|(a, b)| (a ^ b).count_ones()).sum();
+    if word(frame, 0) != 0 && foreign == 0 && sums == said {
+        return Frame::Whole(sums);
+    }
+    if foreign == 1 && sums == said {
+        let at = 8 + frame[8..16].iter().zip(salts).position(|(a, b)| *a != b).unwrap_or(0);
+        frame[at] = salts[at - 8];
+        return Frame::Turned(sums, at);
+    }
+    if foreign > 0 {
+        return Frame::Other;
+    }
+    let off = [(16, sums.0 ^ said.0), (20, sums.1 ^ said.1)];
+    if let [(at, bits)] = off.iter().filter(|(_, bits)| *bits != 0).collect::<Vec<_>>()[..]
+        && bits.is_power_of_two()
+        // A bit of the last word and one of the second sum look the same. The next frame tells; without one, the sum it is.
+        && (*at == 16 || follows(sums) || !follows(said))
+    {
+        let byte = at + 3 - bits.trailing_zeros() as usize / 8;
+        frame[byte] ^= 1 << (bits.trailing_zeros() % 8);
+        return Frame::Turned(sums, byte);
+    }
+    let possible = flipped(frame, (said.0.wrapping_sub(sums.0), said.1.wrapping_sub(sums.1)), big);
+    // The numbers of a page and of all pages are small: an upper bit of them is one that was flipped.
+    let (heads, pages): (Vec<_>, Vec<_>) = possible.into_iter().partition(|(byte, _)| *byte < 8);
+    match (heads.as_slice(), pages.as_slice()) {
+        ([one], []) | ([], [one]) => turn(frame, *one, said),
+        ([], []) => Frame::Other,
+        (heads, pages) => match (heads.iter().find(|(byte, bit)| frame[*byte] >> bit & 1 == 1), pages) {
+            (Some(one), _) if u64::from(word(frame, one.0 / 4 * 4)) > most => turn(frame, *one, said),
+            (_, [one]) => turn(frame, *one, said),
+            (_, [_, _, ..]) => Frame::Doubtful(said),
+            (_, []) => Frame::Other,
+        },
+    }
+}
+
+fn turn(frame: &mut [u8], (byte, bit): (usize, u8), sums: Sums) -> Frame {
+    frame[byte] ^= 1 << bit;
+    Frame::Turned(sums, byte)
+}
+
+/// The bits whose flipping may have made the sums differ by `off`, by the bytes that they are in. A word counts for the sums as often as the steps
+/// behind it say, whatever the other words are.
+fn flipped(frame: &[u8], off: Sums, big: bool) -> Vec<(usize, u8)> {
+    let places = (0..8).chain(FRAME..frame.len()).step_by(4).collect::<Vec<_>>();
+    let step = |(a, b): Sums| (a.wrapping_add(b), a.wrapping_add(b.wrapping_mul(2)));
+    let (mut first, mut second, mut found) = ((1, 1), (0, 1), Vec::new());
+    for pair in places.chunks(2).rev() {
+        for (place, counts) in pair.iter().zip([first, second]) {
+            let value = of_word(frame, *place, big);
+            for bit in 0..32u8 {
+                let by = if value >> bit & 1 == 0 { 1u32 << bit } else { (1u32 << bit).wrapping_neg() };
+                if (by.wrapping_mul(counts.0), by.wrapping_mul(counts.1)) == off {
+                    found.push((place + usize::from(if big { 3 - bit / 8 } else { bit / 8 }), bit % 8));
+                }
+            }
+        }
+        (first, second) = (step(first), step(second));
+    }
+    found
+}
+
+/// The sums after these bytes.
+fn add(before: Sums, bytes: &[u8], big: bool) -> Sums {
+    bytes.chunks_exact(8).fold(before, |(a, b), pair| {
+        let a = a.wrapping_add(of_word(pair, 0, big)).wrapping_add(b);
+        (a, b.wrapping_add(of_word(pair, 4, big)).wrapping_add(a))
+    })
+}
+
+/// A word that is summed.
+fn of_word(bytes: &[u8], at: usize, big: bool) -> u32 {
+    let word = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+    if big { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) }
+}
+
+/// A number of a header.
+fn word(bytes: &[u8], at: usize) -> u32 {
+    of_word(bytes, at, true)
+}
+
+/// Reads until there is no more; how much there was.
+fn read(file: &mut &File, to: &mut [u8]) -> io::Result<usize> {
+    let mut there = 0;
+    while there < to.len() {
+        match file.read(&mut to[there..]) {
+            Ok(0) => break,
+            Ok(more) => there += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(there)
+}
