@@ -155,6 +155,12 @@ impl Cluster for Memory {
         self.lock().claim(node, claim, most, now)
     }
 
+    async fn owner(&self, stream: StreamId) -> Result<Option<NodeId>> {
+        let (now, mut state) = (self.now(), self.lock());
+        let owner = state.streams.get(&stream).and_then(|stream| stream.owner);
+        Ok(owner.filter(|owner| state.nodes.lives(*owner, now)))
+    }
+
     async fn release(&self, node: NodeId, streams: Vec<StreamId>) -> Result<()> {
         if self.lock().free(node, |id| streams.contains(&id)) {
             self.say(Told::Streams);
