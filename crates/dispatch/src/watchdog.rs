@@ -258,7 +258,8 @@ impl Watchdog {
             }
             let (unmoved, since) = (now - mark.since, mark.at);
             let known = mark.explained.as_ref().filter(|(_, until)| now < *until).map(|(verdict, _)| verdict.clone());
-            if unmoved < LOOKED_INTO {
+            let patience = patience(&record.breaker, self.ctx.timing.request, self.ctx.policy.retry_after_cap);
+            if unmoved < if record.breaker.is_closed() { LOOKED_INTO } else { patience } {
                 continue;
             }
             // What this service knows of its own failures explains it, and is told as such.
@@ -269,7 +270,6 @@ impl Watchdog {
                 Some(verdict) => verdict,
                 None => self.judge(record, since).await?,
             };
-            let patience = patience(&record.breaker, self.ctx.timing.request, self.ctx.policy.retry_after_cap);
             if unmoved >= patience || !matches!(verdict, Verdict::Stalled { .. }) {
                 verdicts.insert(record.id, verdict);
             }

@@ -151,6 +151,7 @@ impl Cluster for Memory {
     }
 
     async fn claim(&self, node: NodeId, claim: Claim, most: usize) -> Result<Vec<(OrgId, Lease)>> {
+        self.answers().await;
         let now = self.now();
         self.lock().claim(node, claim, most, now)
     }

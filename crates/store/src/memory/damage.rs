@@ -24,7 +24,7 @@ pub enum Broken {
 }
 
 impl Memory {
-    /// While it hangs, no event can be read: neither is there an answer nor an error, as with a disk that does not answer.
+    /// While it hangs, no event can be read and no stream claimed: neither is there an answer nor an error, as with a disk that does not answer.
     pub fn hang(&self, hangs: bool) {
         self.hangs.send_replace(hangs);
     }

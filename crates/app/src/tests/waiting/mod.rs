@@ -61,7 +61,7 @@ enum Siem {
     /// It answers 503.
     Busy,
     /// It answers 429, and asks to be left alone for a minute.
-    AsksToWait,
+    AsksForPause,
     /// It refuses the token.
     Refuses,
     /// It accepts, and never says that anything is indexed.
@@ -78,12 +78,11 @@ impl Siem {
         match self {
             Self::Takes(after) => (after, 200, success),
             Self::Busy => (soon, 503, busy),
-            Self::AsksToWait => (soon, 429, json!({})),
+            Self::AsksForPause => (soon, 429, json!({})),
             Self::Refuses => (soon, 403, json!({ "text": "Invalid token", "code": 4 })),
             Self::NeverConfirms if request.url.ends_with("/ack") => (soon, 200, json!({ "acks": { "1": false } })),
-            Self::NeverConfirms => (soon, 200, success),
             Self::Chokes if String::from_utf8_lossy(&request.body).contains("\"event 1\"") => (soon, 503, busy),
-            Self::Chokes => (soon, 200, success),
+            Self::NeverConfirms | Self::Chokes => (soon, 200, success),
         }
     }
 }
@@ -101,7 +100,7 @@ impl Sender for Endpoint {
             let cause = Cause::new("network_timeout", "The endpoint did not answer in time.");
             return Err(Unreached { cause, misconfigured: false }).into();
         }
-        let retry_after = (siem == Siem::AsksToWait).then(|| "60".to_owned());
+        let retry_after = (siem == Siem::AsksForPause).then(|| "60".to_owned());
         let content_type = Some("application/json".to_owned());
         Ok(Reply { status, retry_after, content_type, body: Bytes::from(body.to_string()), ..Reply::default() }).into()
     }

@@ -1,4 +1,4 @@
-//! Every state in which an accepted event waits ([0052](../../../../../docs/adr/0052-health-cannot-lie.md) has the list), and those in which none
+//! Every state in which an accepted event waits (`docs/adr/0052-health-cannot-lie.md` has the list), and those in which none
 //! does for long.
 
 use proptest::test_runner::{Config, TestRunner};
@@ -19,7 +19,7 @@ enum Wait {
     /// The credential cannot be read.
     Unusable,
     /// The SIEM asks to be left alone.
-    AsksToWait,
+    AsksForPause,
     /// No answer comes.
     Unanswered,
     /// Splunk does not confirm.
@@ -46,6 +46,8 @@ enum Wait {
     Elsewhere,
     /// The dispatcher is dead.
     DispatcherDead,
+    /// The dispatcher hangs, and a connector is switched on.
+    DispatcherHangs,
     /// The dispatcher has stopped as at a shutdown, and the process goes on.
     Drained,
     /// The node is kept away from the store and given up.
@@ -54,13 +56,13 @@ enum Wait {
     NoProbes,
 }
 
-const ALL: [Wait; 22] = [
+const ALL: [Wait; 23] = [
     Wait::Paused,
     Wait::Down,
     Wait::ProbeHangs,
     Wait::Misconfigured,
     Wait::Unusable,
-    Wait::AsksToWait,
+    Wait::AsksForPause,
     Wait::Unanswered,
     Wait::Unconfirmed,
     Wait::Parked,
@@ -74,6 +76,7 @@ const ALL: [Wait; 22] = [
     Wait::Unclaimed,
     Wait::Elsewhere,
     Wait::DispatcherDead,
+    Wait::DispatcherHangs,
     Wait::Drained,
     Wait::GivenUp,
     Wait::NoProbes,
@@ -104,17 +107,22 @@ impl Wait {
     /// Has `count` events wait.
     async fn begin(self, bench: &mut Bench, count: u64) {
         match self {
-            Self::Paused => bench.switch(false).await,
+            Self::Paused | Self::Backlog => bench.switch(false).await,
             Self::Down | Self::ProbeHangs | Self::NoProbes => bench.siem(Siem::Busy),
             Self::Misconfigured => bench.siem(Siem::Refuses),
-            Self::AsksToWait => bench.siem(Siem::AsksToWait),
+            Self::AsksForPause => bench.siem(Siem::AsksForPause),
             Self::Unanswered => bench.siem(Siem::Takes(MINUTE)),
             Self::Unconfirmed => bench.siem(Siem::NeverConfirms),
             Self::Parked => bench.siem(Siem::Chokes),
-            Self::Backlog => bench.switch(false).await,
             Self::Unwritable => bench.store.fill(true),
             Self::HangsInRead => bench.store.hang(true),
             Self::DispatcherDead => bench.hub.abort(),
+            Self::DispatcherHangs => {
+                bench.switch(false).await;
+                tokio::time::sleep(SECOND).await;
+                bench.store.hang(true);
+                tokio::time::sleep(SECOND * 3).await;
+            }
             Self::Drained => bench.drain.cancel(),
             Self::GivenUp => {
                 bench.store.cut_off(bench.ctx.node.member().id());
@@ -131,6 +139,7 @@ impl Wait {
         tokio::time::sleep(SECOND).await;
         bench.accept(count).await;
         match self {
+            Self::DispatcherHangs => bench.switch(true).await,
             Self::ProbeHangs => {
                 tokio::time::sleep(SECOND * 20).await;
                 bench.siem(Siem::Takes(MINUTE));
@@ -156,7 +165,7 @@ impl Wait {
         let outage: &[Reason] = &[Reason::Down, Reason::Retrying, Reason::Sending];
         match self {
             Self::Paused => (&[Off], &[Reason::Paused], ""),
-            Self::Down | Self::ProbeHangs | Self::AsksToWait | Self::Unanswered => (&[Degraded], outage, ""),
+            Self::Down | Self::ProbeHangs | Self::AsksForPause | Self::Unanswered => (&[Degraded], outage, ""),
             Self::Misconfigured => (&[Misconfigured], &[Reason::Misconfigured], ""),
             Self::Unusable => (&[Misconfigured], &[Reason::Unusable], ""),
             Self::Unconfirmed => (&[Degraded], &[Reason::Confirming, Reason::Starting, Reason::CatchingUp], ""),
@@ -176,7 +185,9 @@ impl Wait {
             Self::Panics | Self::Unreadable | Self::Unwritable => (&[Degraded], &[Reason::OwnFailure], ""),
             Self::HangsAtStart | Self::HangsInRead => stalled("stalled_worker"),
             Self::CursorStands => stalled("stalled_no_progress"),
-            Self::Unclaimed | Self::DispatcherDead | Self::Drained => stalled("stalled_dispatcher"),
+            Self::Unclaimed | Self::DispatcherDead | Self::DispatcherHangs | Self::Drained => {
+                stalled("stalled_dispatcher")
+            }
             Self::GivenUp => stalled("stalled_node"),
             Self::Elsewhere => stalled("stalled_elsewhere"),
             Self::NoProbes => (&[Degraded, Stalled], &[Reason::Down, Reason::Stalled], "stalled_dispatcher"),

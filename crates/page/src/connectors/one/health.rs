@@ -245,12 +245,12 @@ fn advice(health: &StreamHealth, name: &str) -> Option<String> {
         }
         // What went wrong here says what to do.
         State::Degraded if is_our_fault(health) => None,
-        State::Stalled => None,
         State::Degraded if goes_on(health) => Some("Nothing has to be done: this goes on by itself.".to_owned()),
         State::Degraded => Some("Nothing has to be done: it takes events, and works off what had piled up.".to_owned()),
         State::Healthy if health.last_success.is_none() && health.rates.last_hour.delivered <= 0.0 => {
             Some("Send a test delivery to see that it works before the first event comes.".to_owned())
         }
-        State::Healthy | State::Off => None,
+        // Of one that is stalled, what is known says what to do.
+        State::Healthy | State::Off | State::Stalled => None,
     }
 }
