@@ -282,8 +282,8 @@ impl Watchdog {
     async fn judge(&mut self, record: &StreamRecord, since: Timestamp) -> Result<Verdict, StoreError> {
         let (store, now) = (&self.ctx.store, self.ctx.clock.now());
         let pending = store.pending(record.id).await?;
-        let pending = pending.iter().filter(|delivery| delivery.accounted);
-        let explained = pending.map(|delivery| self.explanation(delivery, now)).max_by_key(|(_, until)| *until);
+        // What a person has sent again is among them: while it fails, others wait behind it.
+        let explained = pending.iter().map(|delivery| self.explanation(delivery, now)).max_by_key(|(_, until)| *until);
         let mut explained = explained.filter(|(_, until)| now < *until);
         if explained.is_none() && record.breaker.is_closed() && record.accounting().pending() == 0 {
             let standings = store.standings(record.org, Some(record.id.connector), now).await;

@@ -20,7 +20,8 @@ use toktra_siem_core::delivery::Policy;
 use toktra_siem_core::destination::Reply;
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::filter::{Filter, FilterTimeline};
-use toktra_siem_core::ids::{EventId, NodeId, PlatformId, Revision, StreamId, StreamKind};
+use toktra_siem_core::ids::{EventId, JobId, NodeId, PlatformId, Revision, StreamId, StreamKind};
+use toktra_siem_core::job::{Job, JobKind};
 use toktra_siem_core::signing::{SignedRequest, SigningKeys};
 use toktra_siem_dispatch::hub::{Hub, HubHandle};
 use toktra_siem_dispatch::link::{Link, LinkError, Links, SendLimits, Sender, Sent, Unreached};
@@ -320,6 +321,16 @@ impl Bench {
         });
         let events = events.collect();
         self.store.append(events).await.unwrap();
+    }
+
+    /// Has everything sent again.
+    async fn replay(&self) {
+        let now = self.ctx.clock.now();
+        let mut job = Job::new(JobId(Uuid::from_u128(9)), ORG, CONNECTOR, JobKind::Replay, "somebody".into(), now);
+        job.stream = Some(STREAM.kind);
+        job.begin(self.store.job_scope(ORG, &job).await.unwrap(), now);
+        self.store.create_job(ORG, Change { value: job, audit: line() }).await.unwrap();
+        self.handle.job_changed(CONNECTOR);
     }
 
     async fn switch(&self, active: bool) {

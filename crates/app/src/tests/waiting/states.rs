@@ -22,6 +22,8 @@ enum Wait {
     AsksForPause,
     /// No answer comes.
     Unanswered,
+    /// What a person has sent again fails, and the next event waits behind it.
+    BehindAReplay,
     /// Splunk does not confirm.
     Unconfirmed,
     /// The endpoint chokes on one event and takes the others.
@@ -56,7 +58,7 @@ enum Wait {
     NoProbes,
 }
 
-const ALL: [Wait; 23] = [
+const ALL: [Wait; 24] = [
     Wait::Paused,
     Wait::Down,
     Wait::ProbeHangs,
@@ -64,6 +66,7 @@ const ALL: [Wait; 23] = [
     Wait::Unusable,
     Wait::AsksForPause,
     Wait::Unanswered,
+    Wait::BehindAReplay,
     Wait::Unconfirmed,
     Wait::Parked,
     Wait::Backlog,
@@ -111,6 +114,12 @@ impl Wait {
             Self::Down | Self::ProbeHangs | Self::NoProbes => bench.siem(Siem::Busy),
             Self::Misconfigured => bench.siem(Siem::Refuses),
             Self::AsksForPause => bench.siem(Siem::AsksForPause),
+            Self::BehindAReplay => {
+                bench.accept(2).await;
+                tokio::time::sleep(SECOND).await;
+                bench.siem(Siem::AsksForPause);
+                bench.replay().await;
+            }
             Self::Unanswered => bench.siem(Siem::Takes(MINUTE)),
             Self::Unconfirmed => bench.siem(Siem::NeverConfirms),
             Self::Parked => bench.siem(Siem::Chokes),
@@ -165,7 +174,9 @@ impl Wait {
         let outage: &[Reason] = &[Reason::Down, Reason::Retrying, Reason::Sending];
         match self {
             Self::Paused => (&[Off], &[Reason::Paused], ""),
-            Self::Down | Self::ProbeHangs | Self::AsksForPause | Self::Unanswered => (&[Degraded], outage, ""),
+            Self::Down | Self::ProbeHangs | Self::AsksForPause | Self::BehindAReplay | Self::Unanswered => {
+                (&[Degraded], outage, "")
+            }
             Self::Misconfigured => (&[Misconfigured], &[Reason::Misconfigured], ""),
             Self::Unusable => (&[Misconfigured], &[Reason::Unusable], ""),
             Self::Unconfirmed => (&[Degraded], &[Reason::Confirming, Reason::Starting, Reason::CatchingUp], ""),
