@@ -13,7 +13,7 @@ use crate::state::AppState;
 
 /// The process answers.
 pub(super) async fn alive() -> Response {
-    answer::json(StatusCode::OK, &ServiceStatus { status: "ok".to_owned(), shortage: None })
+    answer::json(StatusCode::OK, &ServiceStatus { status: "ok".to_owned(), shortage: None, stalled: None })
 }
 
 /// Whether events can be taken in: the store can be read, and its writer has not given up after a failure of the disk. Before everything
@@ -21,7 +21,8 @@ pub(super) async fn alive() -> Response {
 ///
 /// What does not make it unready: destinations that are down, because events are taken in for them; and a disk budget that is used up or a
 /// full file system, because that answer (507) tells producers more than a proxy without a server behind it would, and deliveries go on and
-/// make room. The answer says so.
+/// make room. Nor does it that this service itself does not get on with what it has taken in: refusing more would lose it at the producers. The
+/// answer says so.
 pub(super) async fn ready(State(state): State<AppState>) -> Answer {
     let org = state.app.parts.store.org(state.app.parts.default_org).await;
     org.map_err(|error| {
@@ -35,7 +36,8 @@ pub(super) async fn ready(State(state): State<AppState>) -> Answer {
         return Err(Refusal::unavailable().into());
     }
     let shortage = state.app.parts.telemetry.shortage().map(|shortage| shortage.word().to_owned());
-    Ok(answer::json(StatusCode::OK, &ServiceStatus { status: "ready".to_owned(), shortage }))
+    let stalled = state.app.parts.telemetry.stands_still().map(str::to_owned);
+    Ok(answer::json(StatusCode::OK, &ServiceStatus { status: "ready".to_owned(), shortage, stalled }))
 }
 
 /// Figures for Prometheus. They name connectors by their ids, and no org, no person and nothing of an event.
@@ -63,7 +65,7 @@ pub(super) mod doc {
             .about(
                 "Ready means that the database can be read and written. SIEMs are not asked: events are taken in while they are down. Nor \
                  does it count that the disk budget is used up, or the file system full: events are then answered with 507, deliveries go on, and \
-                 `shortage` says which it is.",
+                 `shortage` says which it is. `stalled` says what of the service stands still while events are taken in: restart it.",
             )
             .ok::<ServiceStatus>("The service takes requests.")
             .error(503, Code::Unavailable, "The database does not answer, or its disk has failed.")

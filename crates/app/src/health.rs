@@ -11,6 +11,7 @@ use toktra_siem_core::ids::{ConnectorId, OrgId};
 use toktra_siem_core::notice::Acknowledgement;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::{Traffic, bucket};
+use toktra_siem_dispatch::watchdog::Verdict;
 use toktra_siem_store::{DeliveryDetail, EventRecord, Scope, Standing, StoreError};
 use toktra_siem_wire as wire;
 
@@ -128,10 +129,12 @@ fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::Stream
         rate: delivered(SHORT),
         last_success: standing.stream.last_success,
         failing: failing.as_ref().map(|(since, _)| *since),
+        verdict: app.parts.dispatch.verdict(standing.stream.id),
         damaged: standing.last_damage.map(|last| (unsigned(counts.damaged), last.found_at)),
     };
     let oldest = oldest_pending.into_iter().chain(oldest_failed).min_by_key(|event| event.seq);
     let since = match &standing.stream.breaker {
+        _ if facts.stalled().is_some() => facts.stalled(),
         Breaker::Closed { .. } => None,
         Breaker::Open { since, .. } => Some(*since),
     };
@@ -148,14 +151,25 @@ fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::Stream
         rates: wire::DeliveryRates { last_5_minutes: both(SHORT), last_hour: both(LONG) },
         latency: latency(standing),
         last_success: standing.stream.last_success,
-        last_error: failing
-            .map(|(at, cause)| wire::LastError { at, cause, delivery_id: None })
-            .or_else(|| last_error(standing)),
+        last_error: failing.clone().or_else(|| stalled(&facts)).map(of_ours).or_else(|| last_error(standing)),
         damaged: (counts.damaged > 0).then(|| damaged(standing)),
         warning: off(standing).is_none().then(|| app.parts.dispatch.warning(standing.stream.id)).flatten(),
+        delay: facts.delay(),
         since,
         next_probe_at: standing.stream.breaker.next_probe(),
     }
+}
+
+/// Since when it is stalled, and what is known of that.
+fn stalled(facts: &Facts<'_>) -> Option<(Timestamp, Cause)> {
+    match &facts.verdict {
+        Verdict::Stalled { cause, .. } => facts.stalled().map(|since| (since, cause.clone())),
+        _ => None,
+    }
+}
+
+fn of_ours((at, cause): (Timestamp, Cause)) -> wire::LastError {
+    wire::LastError { at, cause, delivery_id: None }
 }
 
 fn undelivered(standing: &Standing) -> wire::UndeliveredEvents {

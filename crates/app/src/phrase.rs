@@ -52,6 +52,11 @@ pub(crate) fn of(cause: &Cause, platform: Option<PlatformId>) -> String {
     known.map_or_else(|| in_words(code, platform), |(_, phrase)| (*phrase).to_owned())
 }
 
+/// Whether it says that a connector cannot be used at all.
+pub(crate) fn is_unusable(cause: &Cause) -> bool {
+    cause.code == "connector_unusable"
+}
+
 /// Without the platform's word in front and the number behind it: `x_9_server_busy` is "server busy", `x_http_503` is "HTTP 503".
 fn in_words(code: &str, platform: Option<PlatformId>) -> String {
     let own = platform.and_then(|platform| code.strip_prefix(platform.as_str())?.strip_prefix('_'));

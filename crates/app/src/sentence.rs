@@ -5,8 +5,8 @@ use std::time::Duration;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_core::time::Timestamp;
-
-use toktra_siem_wire as wire;
+use toktra_siem_dispatch::watchdog::{PATIENCE, Verdict};
+use toktra_siem_wire::{self as wire, DelayReason as Reason};
 
 use crate::phrase;
 
@@ -41,13 +41,11 @@ pub(crate) struct Facts<'a> {
     pub(crate) last_success: Option<Timestamp>,
     /// Since when this service cannot do its part.
     pub(crate) failing: Option<Timestamp>,
+    /// Why nothing moves.
+    pub(crate) verdict: Verdict,
     /// Events that were found to be damaged, and when the last of them was.
     pub(crate) damaged: Option<(u64, Timestamp)>,
 }
-
-/// An event that has not arrived by then says that something is not as it should be. An outage that the first three attempts do not
-/// survive opens the breaker long before.
-const LATE: Duration = Duration::from_mins(5);
 
 /// For so long after a damaged event was found the stream is not called healthy, so that somebody hears of it.
 const DAMAGE_TOLD: Duration = Duration::from_hours(24);
@@ -58,11 +56,10 @@ impl Facts<'_> {
         use toktra_siem_core::breaker::OpenKind;
         match self.breaker {
             _ if self.off.is_some() => wire::HealthState::Off,
+            _ if self.stalled().is_some() => wire::HealthState::Stalled,
             Breaker::Open { kind: OpenKind::Misconfigured, .. } => wire::HealthState::Misconfigured,
             Breaker::Open { kind: OpenKind::Down, .. } => wire::HealthState::Degraded,
-            Breaker::Closed { .. } if self.late(self.oldest_pending) || self.late(self.oldest_failed) => {
-                wire::HealthState::Degraded
-            }
+            Breaker::Closed { .. } if self.is_late() => wire::HealthState::Degraded,
             Breaker::Closed { .. } if self.failing.is_some() || self.damaged_lately().is_some() => {
                 wire::HealthState::Degraded
             }
@@ -70,12 +67,58 @@ impl Facts<'_> {
         }
     }
 
+    /// Since when nothing moves that should, and nothing else explains it.
+    pub(crate) fn stalled(&self) -> Option<Timestamp> {
+        match &self.verdict {
+            Verdict::Stalled { since, .. } if self.off.is_none() && self.failing.is_none() && self.is_late() => {
+                Some(*since)
+            }
+            _ => None,
+        }
+    }
+
+    /// Why the oldest event has not arrived yet, if it is late.
+    pub(crate) fn delay(&self) -> Option<wire::Delay> {
+        use toktra_siem_core::breaker::OpenKind;
+        if !self.is_late() {
+            return None;
+        }
+        let (reason, since) = match self.breaker {
+            _ if self.off.is_some() => (Reason::Paused, None),
+            _ if self.failing.is_some() => (Reason::OwnFailure, self.failing),
+            _ if self.stalled().is_some() => (Reason::Stalled, self.stalled()),
+            Breaker::Open { cause, since, .. } if phrase::is_unusable(cause) => (Reason::Unusable, Some(*since)),
+            Breaker::Open { kind: OpenKind::Misconfigured, since, .. } => (Reason::Misconfigured, Some(*since)),
+            Breaker::Open { kind: OpenKind::Down, since, .. } => (Reason::Down, Some(*since)),
+            Breaker::Closed { .. } => (self.reason(), None),
+        };
+        Some(wire::Delay { reason, since })
+    }
+
+    /// Why events are late that nothing keeps from being sent.
+    fn reason(&self) -> Reason {
+        match self.verdict {
+            Verdict::Sending => Reason::Sending,
+            Verdict::Retrying => Reason::Retrying,
+            Verdict::Confirming => Reason::Confirming,
+            // What failed before is in a delivery while it is tried.
+            _ if !self.late(self.oldest_pending) => Reason::Failing,
+            Verdict::Failing => Reason::Failing,
+            Verdict::Starting => Reason::Starting,
+            Verdict::Moves | Verdict::Stalled { .. } => Reason::CatchingUp,
+        }
+    }
+
+    fn is_late(&self) -> bool {
+        self.late(self.oldest_pending) || self.late(self.oldest_failed)
+    }
+
     fn damaged_lately(&self) -> Option<(u64, Timestamp)> {
         self.damaged.filter(|(_, found_at)| self.now.since(*found_at) < DAMAGE_TOLD)
     }
 
     fn late(&self, accepted: Option<Timestamp>) -> bool {
-        accepted.is_some_and(|at| self.now.since(at) > LATE)
+        accepted.is_some_and(|at| self.now.since(at) > PATIENCE)
     }
 
     /// The same for a person.
@@ -86,9 +129,13 @@ impl Facts<'_> {
         if let Some(since) = self.failing {
             let whole = phrase::long(self.now.since(since));
             return format!(
-                "Action needed: this server has not been able to use its own store for {whole}{}",
+                "Action needed: this server has not been able to do its part for {whole}{}",
                 self.and_waiting()
             );
+        }
+        if let Some(since) = self.stalled() {
+            let whole = phrase::long(self.now.since(since));
+            return format!("Stalled: nothing has moved for {whole}{}", self.and_waiting());
         }
         match self.breaker {
             Breaker::Open { cause, since, .. } => {
@@ -110,7 +157,14 @@ impl Facts<'_> {
             }
             Breaker::Closed { .. } if self.late(self.oldest_pending) => {
                 let late = self.oldest_pending.map_or_else(String::new, |at| phrase::long(self.now.since(at)));
-                format!("Catching up: {}, the oldest for {late}", self.waiting())
+                let what = match self.reason() {
+                    Reason::Sending => "Waiting for an answer",
+                    Reason::Retrying | Reason::Failing => "Trying again",
+                    Reason::Confirming => "Waiting for confirmation",
+                    Reason::Starting => "Starting",
+                    _ => "Catching up",
+                };
+                format!("{what}: {}, the oldest for {late}", self.waiting())
             }
             Breaker::Closed { .. } if self.late(self.oldest_failed) => {
                 let late = self.oldest_failed.map_or_else(String::new, |at| phrase::long(self.now.since(at)));
@@ -192,6 +246,7 @@ mod tests {
             rate: 0.0,
             last_success: None,
             failing: None,
+            verdict: Verdict::Moves,
             damaged: None,
         }
     }
@@ -207,7 +262,10 @@ mod tests {
         let down = open(OpenKind::Down, "network_refused", 12);
         let wrong = open(OpenKind::Misconfigured, "splunk_4_invalid_token", 0);
         let gone = open(OpenKind::Misconfigured, "webhook_gone", FOR_GOOD.as_secs());
+        let unusable = open(OpenKind::Misconfigured, "connector_unusable", 30);
         let base = || facts(&closed);
+        let late = || Facts { pending: 2, oldest_pending: Some(ago(720)), ..base() };
+        let stalled = || Verdict::Stalled { since: ago(190), cause: Cause::new("stalled_worker", "…") };
         let cases = [
             Facts { off: Some(Off::Connector), pending: 312, ..base() },
             Facts { off: Some(Off::New), ..base() },
@@ -231,16 +289,30 @@ mod tests {
             Facts { damaged: Some((12, ago(86_399))), ..base() },
             Facts { damaged: Some((12, ago(86_400))), last_success: Some(ago(90)), ..base() },
             Facts { damaged: Some((1, ago(10))), pending: 3, oldest_pending: Some(ago(720)), ..base() },
+            Facts { verdict: stalled(), ..late() },
+            Facts { verdict: stalled(), breaker: &down, ..late() },
+            Facts { verdict: stalled(), off: Some(Off::Connector), ..late() },
+            Facts { verdict: stalled(), failing: Some(ago(190)), ..late() },
+            Facts { verdict: stalled(), pending: 2, oldest_pending: Some(ago(5)), ..base() },
+            Facts { verdict: Verdict::Sending, ..late() },
+            Facts { verdict: Verdict::Retrying, ..late() },
+            Facts { verdict: Verdict::Confirming, ..late() },
+            Facts { verdict: Verdict::Starting, ..late() },
+            Facts { verdict: Verdict::Failing, failed: 3, oldest_failed: Some(ago(720)), ..base() },
+            Facts { off: Some(Off::Connector), ..late() },
+            Facts { breaker: &unusable, ..late() },
         ];
+        let reason =
+            |facts: &Facts<'_>| facts.delay().map_or_else(String::new, |delay| format!(" ({:?})", delay.reason));
         let shown: Vec<String> =
-            cases.iter().map(|facts| format!("{:?}: {}", facts.state(), facts.sentence())).collect();
+            cases.iter().map(|facts| format!("{:?}{}: {}", facts.state(), reason(facts), facts.sentence())).collect();
         insta::assert_snapshot!(shown.join("\n"));
     }
 
     #[test]
-    fn an_event_is_late_after_five_minutes() {
+    fn an_event_is_late_after_a_minute() {
         let closed = Breaker::default();
         let state = |seconds| Facts { pending: 1, oldest_pending: Some(ago(seconds)), ..facts(&closed) }.state();
-        assert_eq!((state(300), state(301)), (wire::HealthState::Healthy, wire::HealthState::Degraded));
+        assert_eq!((state(60), state(61)), (wire::HealthState::Healthy, wire::HealthState::Degraded));
     }
 }

@@ -16,6 +16,7 @@ use toktra_siem_core::event::EventType;
 use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::test_delivery::{Listener, TestReport};
+use toktra_siem_dispatch::watchdog::Verdict;
 use toktra_siem_egress::Transport;
 use toktra_siem_identity::devices::Devices;
 use toktra_siem_identity::passwords::Passwords;
@@ -108,6 +109,11 @@ pub trait Dispatch: Send + Sync {
     /// Since when, and why, a stream stands still because this service cannot do its part: it cannot read its own store, say.
     fn failing(&self, _stream: StreamId) -> Option<(Timestamp, Cause)> {
         None
+    }
+
+    /// Why a stream does not move, as far as it is watched.
+    fn verdict(&self, _stream: StreamId) -> Verdict {
+        Verdict::Moves
     }
 
     /// Creates or updates the built-in index template at the connector's endpoint, now.

@@ -34,13 +34,23 @@ pub(super) async fn run(options: &HealthOptions, file: Option<&Path>, world: &mu
     client.get::<ServiceStatus>("/healthz").await?;
     let ready = client.get::<ServiceStatus>("/readyz").await;
     // A server that says something else here is up all the same.
-    let shortage = ready.as_ref().ok().and_then(|ready| ready.read().ok()?.shortage);
+    let said = ready.as_ref().ok().and_then(|ready| ready.read().ok());
+    let (shortage, stalled) = said.map_or((None, None), |said| (said.shortage, said.stalled));
     let mut view = json!({ "alive": true, "ready": ready.is_ok() });
     if let Some(shortage) = &shortage {
         view["shortage"] = shortage.as_str().into();
     }
+    if let Some(stalled) = &stalled {
+        view["stalled"] = stalled.as_str().into();
+    }
     let text = match (&ready, shortage.as_deref()) {
         (Err(_), _) => "It is up, but not ready.",
+        (Ok(_), None) if stalled.as_deref() == Some("dispatcher") => {
+            "It is up, and takes events in, but the part that delivers them hangs: restart it."
+        }
+        (Ok(_), None) if stalled.is_some() => {
+            "It is up, and takes events in, but connectors are stalled: `toktra-siem connector health` says which."
+        }
         (Ok(_), None) => "It is up, and takes events in.",
         (Ok(_), Some("budget")) => "It is up and delivers, but refuses new events: the disk budget is used up.",
         (Ok(_), Some(_)) => "It is up and delivers, but refuses new events: the file system of its data is full.",

@@ -32,6 +32,9 @@ const LOOKED: Duration = Duration::from_secs(2);
 /// For so long a node that was given up takes back only what was its own: after the store was away, everybody does.
 const OWN_FIRST: Duration = Duration::from_secs(2);
 
+/// How often it turns although nothing happens, so that the watchdog sees that it does.
+const TURNS: Duration = Duration::from_secs(5);
+
 /// What is taken up in one turn, at most.
 const AT_ONCE: usize = 1024;
 
@@ -157,6 +160,7 @@ impl Hub {
         self.look().await;
         let mut batch = Vec::new();
         loop {
+            self.ctx.watch.hub_turns();
             let look_at = self.look_at;
             tokio::select! {
                 () = self.drain.cancelled() => break,
@@ -164,6 +168,7 @@ impl Hub {
                 told = self.heard.recv() => self.hear(told).await,
                 Ok(()) = self.members.changed() => self.begin_anew().await,
                 () = until(look_at) => self.look().await,
+                () = tokio::time::sleep(TURNS) => {}
             }
         }
         if self.retires().await {

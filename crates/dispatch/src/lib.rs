@@ -39,6 +39,7 @@ mod slots;
 pub mod test_delivery;
 pub mod traffic;
 pub mod warnings;
+pub mod watchdog;
 mod window;
 pub mod worker;
 
@@ -71,6 +72,8 @@ pub struct Context {
     pub memory: Arc<memory::Memory>,
     /// What streams go without.
     pub warnings: Arc<warnings::Warnings>,
+    /// What workers and hub say of themselves, and which streams do not move.
+    pub watch: Arc<watchdog::Watch>,
 }
 
 /// Deadlines of the dispatcher. The defaults are the product's; only tests use others.

@@ -21,7 +21,7 @@ use super::worker::{Worker, WorkerError};
 
 /// The pause before events that failed alone are tried again; it doubles with each round that moves nothing.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
-const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
 /// What may go beside the parked batches under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -56,10 +56,11 @@ pub async fn worker(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control
     while !control.member.is_dead() {
         control.changed.mark_unchanged();
         let since = Instant::now();
+        let turning = ctx.watch.worker(stream);
         let (failure, began) = match Worker::start(ctx.clone(), (org, stream), control.member.clone()).await {
             Ok(mut worker) => {
                 worker.faults.unproven = unproven;
-                let served = worker.serve(&mut control).await;
+                let served = worker.serve(&mut control, &turning).await;
                 worker.wind_down().await;
                 match served {
                     Ok(()) => return,

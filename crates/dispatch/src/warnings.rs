@@ -2,7 +2,7 @@
 //! valid; and that this service itself keeps it from sending. Kept in memory, since every start and every saved setting connects, prepares and
 //! reads anew.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
 use toktra_siem_core::cause::Cause;
@@ -63,6 +63,11 @@ impl Warnings {
     /// It can again.
     pub fn works(&self, stream: StreamId) {
         self.failing.lock().remove(&stream);
+    }
+
+    /// All for which it cannot.
+    pub fn all_failing(&self) -> HashSet<StreamId> {
+        self.failing.lock().keys().copied().collect()
     }
 
     /// Since when it cannot, and why.

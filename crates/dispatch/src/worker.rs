@@ -27,6 +27,7 @@ use super::node::Member;
 use super::resend::Resend;
 use super::run::UNUSABLE;
 use super::select::Lingering;
+use super::watchdog::Turning;
 
 /// How others steer a worker.
 #[derive(Clone)]
@@ -286,8 +287,9 @@ impl Worker {
     }
 
     /// Works until it is told to end, or its node is dead.
-    pub(super) async fn serve(&mut self, control: &mut Control) -> Result<(), WorkerError> {
+    pub(super) async fn serve(&mut self, control: &mut Control, turning: &Turning<'_>) -> Result<(), WorkerError> {
         loop {
+            turning.turns();
             if control.stop.is_cancelled() || self.member.is_dead() {
                 return Ok(());
             }

@@ -69,6 +69,7 @@ impl Stands for HealthState {
             Self::Degraded => "Retrying",
             Self::Misconfigured => "Action needed",
             Self::Off => "Paused",
+            Self::Stalled => "Stalled",
         }
     }
 
@@ -76,7 +77,7 @@ impl Stands for HealthState {
         match self {
             Self::Healthy => Mood::Good,
             Self::Degraded => Mood::Degraded,
-            Self::Misconfigured => Mood::Failed,
+            Self::Misconfigured | Self::Stalled => Mood::Failed,
             Self::Off => Mood::Off,
         }
     }

@@ -161,6 +161,12 @@ impl Cluster for Sqlite {
         Ok(claimed.into_iter().map(|(_, org, lease)| (org, lease)).collect())
     }
 
+    async fn owner(&self, stream: StreamId) -> Result<Option<NodeId>> {
+        let state = self.alone.state.lock().await;
+        let living = state.node.as_ref().map(|node| node.id);
+        Ok(living.filter(|living| state.streams.values().any(|owned| *owned == (stream, *living))))
+    }
+
     async fn release(&self, node: NodeId, streams: Vec<StreamId>) -> Result<()> {
         let mut state = self.alone.state.lock().await;
         let before = state.streams.len();

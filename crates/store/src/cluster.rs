@@ -117,6 +117,9 @@ pub trait Cluster: Send + Sync {
     /// [`TAKES_WITHIN`] of the node's own last beat.
     async fn claim(&self, node: NodeId, claim: Claim, most: usize) -> Result<Vec<(OrgId, Lease)>>;
 
+    /// The living node that owns the stream. `None` where nobody does, or nobody that is still there.
+    async fn owner(&self, stream: StreamId) -> Result<Option<NodeId>>;
+
     /// Gives streams back, which are free at once; those that are not the node's are passed over. A stream that is wanted no more is its owner's
     /// until then. Tells [`Told::Streams`] if any was given back.
     async fn release(&self, node: NodeId, streams: Vec<StreamId>) -> Result<()>;

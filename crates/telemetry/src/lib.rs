@@ -38,10 +38,14 @@ pub mod trace;
 
 pub use page::CONTENT_TYPE;
 
+pub use meters::Seen;
 use meters::{Flight, Meters};
 use scrape::Scraper;
 pub use trace::Followed;
 use trace::{Parent, Tracer};
+
+/// A dispatcher that has not turned for so long hangs, and so does whoever watches it.
+const SILENT: Duration = Duration::from_mins(1);
 
 /// What the service tells of itself.
 pub struct Telemetry {
@@ -163,6 +167,17 @@ impl Telemetry {
     /// The receiver of a stream has shown a certificate that is valid until then, or none.
     pub fn certificate(&self, stream: StreamId, until: Option<Timestamp>) {
         self.meters.certificate(stream, until);
+    }
+
+    /// The watchdog has looked.
+    pub fn watched(&self, seen: Seen) {
+        self.meters.watch(seen);
+    }
+
+    /// What of this service stands still, so that events do not get on: its dispatcher, or what works on single connectors.
+    pub fn stands_still(&self) -> Option<&'static str> {
+        let seen = self.meters.watched()?;
+        if seen.silent() > SILENT { Some("dispatcher") } else { (!seen.stalled.is_empty()).then_some("connectors") }
     }
 
     /// A request with events has come in.

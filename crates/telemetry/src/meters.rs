@@ -1,10 +1,11 @@
 //! What is counted in memory, from the start of the process on: additions without a lock for everything that happens once per event.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use toktra_siem_core::delivery::{Delivery, Status};
 use toktra_siem_core::destination::{Judgement, Outcome, Verdict};
 use toktra_siem_core::histogram::Histogram;
@@ -67,6 +68,31 @@ pub(super) struct Meters {
     receivers: Mutex<HashMap<StreamId, Timestamp>>,
     /// By [`CHECKED`].
     pub(super) violations: [AtomicU64; CHECKED.len()],
+    /// `None` before the first look.
+    watched: Mutex<Option<Seen>>,
+}
+
+/// What the watchdog saw.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Streams in which events wait and nothing moves.
+    pub stalled: HashSet<StreamId>,
+    /// Streams for which this service knows that it cannot do its part.
+    pub failing: HashSet<StreamId>,
+    /// When the dispatcher turned last.
+    pub turned: Instant,
+}
+
+impl Seen {
+    /// How many connectors are stalled.
+    pub(super) fn connectors(&self) -> usize {
+        self.stalled.iter().map(|stream| stream.connector).collect::<HashSet<_>>().len()
+    }
+
+    /// For how long the dispatcher has said nothing.
+    pub(super) fn silent(&self) -> Duration {
+        self.turned.elapsed()
+    }
 }
 
 /// A request under way.
@@ -122,6 +148,7 @@ impl Meters {
             flights: Mutex::default(),
             receivers: Mutex::default(),
             violations: Default::default(),
+            watched: Mutex::default(),
         }
     }
 
@@ -162,6 +189,14 @@ impl Meters {
             Some(until) => receivers.insert(stream, until),
             None => receivers.remove(&stream),
         };
+    }
+
+    pub(super) fn watch(&self, seen: Seen) {
+        *self.watched.lock() = Some(seen);
+    }
+
+    pub(super) fn watched(&self) -> Option<Seen> {
+        self.watched.lock().clone()
     }
 
     /// Until when the certificates of these streams' receivers are valid, of those that were seen.

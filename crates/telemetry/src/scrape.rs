@@ -18,7 +18,7 @@ use toktra_siem_wire::Code;
 use super::ends::{Certificates, Ends};
 use super::meters::{CHECKED, ENDS, Lane, Meters, STATUS_CLASSES};
 use super::page::{Label, Page};
-use super::streams::{Line, Memory, SHOWN};
+use super::streams::{Line, Memory, Now, SHOWN};
 use super::{Telemetry, process};
 
 /// How long a page is given out before a new one is made.
@@ -86,6 +86,11 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, kept: &mut Kept) -> Str
     }
     lanes(&mut page, &telemetry.meters);
     invariants(&mut page, &telemetry.meters);
+    let (stalled, silent) =
+        telemetry.meters.watched().map_or((0, 0.0), |seen| (seen.connectors(), seen.silent().as_secs_f64()));
+    page.gauge("toktra_siem_stalled_connectors", "Connectors that are stalled.").value(stalled);
+    let help = "For how long nothing was heard of what starts and ends deliveries; more than a minute is a fault.";
+    page.gauge("toktra_siem_dispatcher_silent_seconds", help).value(silent);
     if let Some(retention) = telemetry.retention {
         page.gauge("toktra_siem_retention_seconds", "How long undelivered events are kept: TOKTRA_SIEM_RETENTION.")
             .value(retention.as_secs());
@@ -132,7 +137,8 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, kept: &mut Kept) -> Str
 
 async fn ask(telemetry: &Telemetry, store: &dyn Store, kept: &mut Kept) -> Result<Told, StoreError> {
     let overview: Vec<StreamOverview> = store.overview().await?;
-    let mut lines = kept.memory.lines(&overview, &telemetry.meters.flights(), SHOWN);
+    let now = Now { flights: telemetry.meters.flights(), seen: telemetry.meters.watched() };
+    let mut lines = kept.memory.lines(&overview, &now, SHOWN);
     let late = lines.iter().filter(|line| line.undelivered > 0).filter_map(|line| line.stream).collect();
     for (stream, accepted_at) in store.oldest_undelivered(late).await? {
         if let Some(line) = lines.iter_mut().find(|line| line.stream == Some(stream)) {
@@ -338,7 +344,7 @@ fn streams(page: &mut Page, lines: &[Line], now: Timestamp) {
     for figure in gauges {
         family(page, lines, false, figure);
     }
-    let numbers: [Figure<'_, u64>; 5] = [
+    let numbers: [Figure<'_, u64>; 7] = [
         ("toktra_siem_stream_requests_in_flight", "Requests under way.", &|l| Some(l.in_flight)),
         ("toktra_siem_streams", "Streams that a series speaks of: 1, or more for the sum of the others.", &|l| {
             Some(l.streams)
@@ -351,6 +357,14 @@ fn streams(page: &mut Page, lines: &[Line], now: Timestamp) {
         ),
         ("toktra_siem_stream_misconfigured", "1 where a person has to act before the endpoint takes anything.", &|l| {
             Some(l.misconfigured)
+        }),
+        (
+            "toktra_siem_stream_stalled",
+            "1 while events wait, nothing has moved for a minute, and nothing that is known explains it: a fault of the service.",
+            &|l| Some(l.stalled),
+        ),
+        ("toktra_siem_stream_own_failure", "1 while this service knows that it cannot do its part.", &|l| {
+            Some(l.failing)
         }),
     ];
     for figure in numbers {

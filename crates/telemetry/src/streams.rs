@@ -1,16 +1,19 @@
 //! Which connectors `/metrics` shows one by one, and the sum of the others: the page stays bounded however many orgs there are.
 //!
-//! Connectors are shown from the worst on: first those whose endpoint is down or misconfigured, then by what they still have to deliver.
+//! Connectors are shown from the worst on: first those that are stalled or fail for our own
+//! sake, then those whose endpoint is down or misconfigured, then by what they still have to deliver.
 //! So a connector that needs attention has series of its own, whatever its place in a list.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::ids::{ConnectorId, PlatformId, StreamId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::StreamOverview;
+
+use super::meters::Seen;
 
 /// How many connectors are shown one by one.
 pub(super) const SHOWN: usize = 500;
@@ -33,6 +36,9 @@ pub(super) struct Line {
     pub(super) active: u64,
     pub(super) open: u64,
     pub(super) misconfigured: u64,
+    /// That are stalled, and for which this service cannot do its part.
+    pub(super) stalled: u64,
+    pub(super) failing: u64,
     pub(super) counts: Counts,
     /// Events that wait, wherever: see `Accounting::undelivered`.
     pub(super) undelivered: u64,
@@ -49,9 +55,21 @@ pub(super) struct Memory {
     others: BTreeMap<(PlatformId, StreamKind), Counts>,
 }
 
+/// What is known of streams at present, beside what is stored.
+#[derive(Default)]
+pub(super) struct Now {
+    /// Requests under way.
+    pub(super) flights: HashMap<StreamId, u64>,
+    /// What the watchdog saw.
+    pub(super) seen: Option<Seen>,
+}
+
 impl Line {
-    fn of(stream: &StreamOverview, flights: &HashMap<StreamId, u64>) -> Self {
+    fn of(stream: &StreamOverview, now: &Now) -> Self {
         let record = &stream.record;
+        let among = |streams: fn(&Seen) -> &HashSet<StreamId>| {
+            u64::from(stream.active && now.seen.as_ref().is_some_and(|seen| streams(seen).contains(&record.id)))
+        };
         let kind = match &record.breaker {
             Breaker::Closed { .. } => None,
             Breaker::Open { kind, .. } => stream.active.then_some(*kind),
@@ -65,11 +83,13 @@ impl Line {
             active: u64::from(stream.active),
             open: u64::from(kind.is_some()),
             misconfigured: u64::from(kind == Some(OpenKind::Misconfigured)),
+            stalled: among(|seen| &seen.stalled),
+            failing: among(|seen| &seen.failing),
             counts: record.counts,
             undelivered: record.undelivered(),
             last_success: record.last_success,
             oldest_undelivered: None,
-            in_flight: flights.get(&record.id).copied().unwrap_or(0),
+            in_flight: now.flights.get(&record.id).copied().unwrap_or(0),
         }
     }
 
@@ -78,6 +98,8 @@ impl Line {
         self.active += other.active;
         self.open += other.open;
         self.misconfigured += other.misconfigured;
+        self.stalled += other.stalled;
+        self.failing += other.failing;
         self.counts += other.counts;
         self.undelivered += other.undelivered;
         self.last_success = self.last_success.max(other.last_success);
@@ -86,21 +108,17 @@ impl Line {
 
     /// From the worst on.
     fn rank(&self) -> impl Ord + use<> {
-        Reverse((self.open, self.misconfigured, self.active.min(1) * u64::from(self.undelivered > 0), self.undelivered))
+        let waits = self.active.min(1) * u64::from(self.undelivered > 0);
+        Reverse((self.stalled + self.failing, self.open, self.misconfigured, waits, self.undelivered))
     }
 }
 
 impl Memory {
     /// The lines of a page: at most `shown` connectors one by one, and the sum of the others by kind.
-    pub(super) fn lines(
-        &mut self,
-        all: &[StreamOverview],
-        flights: &HashMap<StreamId, u64>,
-        shown: usize,
-    ) -> Vec<Line> {
+    pub(super) fn lines(&mut self, all: &[StreamOverview], now: &Now, shown: usize) -> Vec<Line> {
         let mut by_connector: BTreeMap<ConnectorId, Vec<Line>> = BTreeMap::new();
         for stream in all {
-            by_connector.entry(stream.record.id.connector).or_default().push(Line::of(stream, flights));
+            by_connector.entry(stream.record.id.connector).or_default().push(Line::of(stream, now));
         }
         let mut connectors: Vec<Vec<Line>> = by_connector.into_values().collect();
         // Stable: what is equally bad stays in the order of the ids.
@@ -191,7 +209,7 @@ mod tests {
     }
 
     fn lines(memory: &mut Memory, all: &[StreamOverview], most: usize) -> Vec<Line> {
-        memory.lines(all, &HashMap::new(), most)
+        memory.lines(all, &Now::default(), most)
     }
 
     #[test]

@@ -69,10 +69,52 @@ pub struct StreamHealth<W: Words = Exact> {
     pub damaged: Option<DamagedEvents>,
     /// What it goes without although its events arrive, such as an index template; told for as long as it is so.
     pub warning: Option<Cause>,
+    /// Why the oldest event that waits has not arrived a minute after its acceptance. `null` if none has waited for longer.
+    pub delay: Option<Delay<W>>,
     /// While it does not send: since when.
     pub since: Option<Timestamp>,
     /// While it does not send: when it tries again.
     pub next_probe_at: Option<Timestamp>,
+}
+
+/// Why events are late.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Delay")]
+pub struct Delay<W: Words = Exact> {
+    /// The reason. `last_error` and `sentence` say more.
+    pub reason: W::Word<DelayReason>,
+    /// Since when that is so, if it is known.
+    pub since: Option<Timestamp>,
+}
+
+/// Why events are late, by which side has to do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DelayReason {
+    /// The connector, or its metrics, are switched off.
+    Paused,
+    /// The SIEM takes nothing at the moment; it is tried again and again.
+    Down,
+    /// A person has to change the settings, here or there.
+    Misconfigured,
+    /// The connector cannot be used: its settings or its secrets cannot be read.
+    Unusable,
+    /// A request is under way, and the SIEM has not answered yet.
+    Sending,
+    /// A request has failed and is sent again, after the pause that the SIEM asked for, or one that grows.
+    Retrying,
+    /// The SIEM has accepted events and has not confirmed yet that they are indexed.
+    Confirming,
+    /// These events have failed before and are sent again after a pause; others arrive.
+    Failing,
+    /// Events arrive, and there are many.
+    CatchingUp,
+    /// This server has just started, and takes up what waits.
+    Starting,
+    /// This server cannot do its part: it cannot read or write its own database, say.
+    OwnFailure,
+    /// Nothing moves, and nothing that is known explains it: a fault of this server.
+    Stalled,
 }
 
 /// Events that are still to be delivered.
@@ -154,12 +196,15 @@ pub struct LastError {
 pub enum HealthState {
     /// It does not send, because a person said so.
     Off,
-    /// It sends, and nothing waits for longer than five minutes.
+    /// It sends, and nothing waits for longer than a minute.
     Healthy,
     /// The endpoint takes nothing at the moment, and the service keeps trying; or it does take events, but some event has not arrived
-    /// five minutes after its acceptance: it keeps failing, or the stream is catching up. Or this service is at fault: it cannot read its own
+    /// a minute after its acceptance: it keeps failing, or the stream is catching up; `delay` says which. Or this service is at fault: it cannot read its own
     /// store, or has found a damaged event there within the last 24 hours.
     Degraded,
     /// A person has to change the settings, here or there.
     Misconfigured,
+    /// Events wait, nothing has moved for a minute, and nothing that is known explains it: this server is at fault. `last_error` says what is
+    /// known. Whoever runs the server has to look.
+    Stalled,
 }

@@ -12,4 +12,8 @@ pub struct ServiceStatus {
     /// `file_system`. Absent while events are taken in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortage: Option<String>,
+    /// What of the service stands still although events are taken in: `dispatcher`, the part that starts and ends all deliveries, or
+    /// `connectors`, of which some are stalled. Absent while everything moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalled: Option<String>,
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretBox};
 use serde_json::{Value, json};
-use toktra_siem_base::clock::{Clock as _, ManualClock};
+use toktra_siem_base::clock::{Clock, ManualClock};
 use toktra_siem_base::random::SeededRandom;
 use toktra_siem_base::vault::Vault;
 use toktra_siem_core::ids::{ConnectorId, OrgId};
@@ -27,6 +27,7 @@ use crate::{App, Caller, Dispatch, Limits, Object, Parts, TemplateFailure, Templ
 mod changes;
 mod once;
 mod rights;
+mod waiting;
 
 const ORG: OrgId = OrgId(Uuid::from_u128(0xa));
 const OTHER: OrgId = OrgId(Uuid::from_u128(0xb));
@@ -73,6 +74,52 @@ struct World {
     told: Arc<Told>,
 }
 
+async fn orgs(store: &Memory) {
+    for (id, name) in [(ORG, "Ours"), (OTHER, "Theirs")] {
+        let value = OrgRecord { id, name: name.into(), is_default: id == ORG, created_at: NOON };
+        store.create_org(Change { value, audit: line() }).await.unwrap();
+    }
+}
+
+/// The use cases of a service with these two orgs.
+fn app(
+    store: &Arc<Memory>,
+    clock: Arc<dyn Clock>,
+    telemetry: Arc<Telemetry>,
+    dispatch: Arc<dyn Dispatch>,
+    seed: u64,
+) -> App {
+    let random = Arc::new(SeededRandom::new(seed));
+    let transport = Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Public)));
+    App::new(Parts {
+        store: store.clone(),
+        vault: Arc::new(Vault::new(&SecretBox::new(Box::new([7; 32])), &[], random.clone())),
+        clock,
+        random: random.clone(),
+        telemetry,
+        registry: Registry::standard(),
+        transport: transport.clone(),
+        dispatch,
+        courier: Arc::new(Courier::new((*transport).clone(), None)),
+        sends_mail: false,
+        public_url: None,
+        default_org: ORG,
+        bootstrap_key: None,
+        passwords: Arc::new(Passwords::new(Arc::new(Argon2id), random)),
+        signing_secret: None,
+        described: Vec::new(),
+        limits: Limits::default(),
+    })
+}
+
+/// Somebody with a key of `org` that has these scopes; of no org if that is `None`.
+async fn caller(app: &App, org: Option<OrgId>, scopes: &[Scope]) -> Caller {
+    let (key, record) = api_keys::make(&*app.parts.random, NOON, org, "test".to_owned(), scopes.to_vec());
+    app.parts.store.create_key(Change { value: record, audit: line() }).await.unwrap();
+    let principal = app.keys.authenticate(key.expose_secret(), app.now(), true).await.unwrap();
+    Caller::new(app, principal, None).await.unwrap()
+}
+
 /// What the log says of the world itself.
 const SET_UP: &str = "world.set_up";
 
@@ -86,41 +133,16 @@ impl World {
         let clock = Arc::new(ManualClock::new(NOON));
         let store_clock = Arc::clone(&clock);
         let store = Arc::new(Memory::new(Arc::new(move || store_clock.now())));
-        for (id, name) in [(ORG, "Ours"), (OTHER, "Theirs")] {
-            let value = OrgRecord { id, name: name.into(), is_default: id == ORG, created_at: NOON };
-            store.create_org(Change { value, audit: line() }).await.unwrap();
-        }
-        let (told, random, registry) = (Arc::<Told>::default(), Arc::new(SeededRandom::new(1)), Registry::standard());
-        let transport = Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Public)));
-        let app = App::new(Parts {
-            store: store.clone(),
-            vault: Arc::new(Vault::new(&SecretBox::new(Box::new([7; 32])), &[], random.clone())),
-            clock: clock.clone(),
-            random: random.clone(),
-            telemetry: Arc::new(Telemetry::new(clock.clone(), &registry)),
-            registry,
-            transport: transport.clone(),
-            dispatch: told.clone(),
-            courier: Arc::new(Courier::new((*transport).clone(), None)),
-            sends_mail: false,
-            public_url: None,
-            default_org: ORG,
-            bootstrap_key: None,
-            passwords: Arc::new(Passwords::new(Arc::new(Argon2id), random)),
-            signing_secret: None,
-            described: Vec::new(),
-            limits: Limits::default(),
-        });
+        let told = Arc::<Told>::default();
+        let telemetry = Arc::new(Telemetry::new(clock.clone(), &Registry::standard()));
+        orgs(&store).await;
+        let app = app(&store, clock.clone(), telemetry, told.clone(), 1);
         Self { app, store, clock, told }
     }
 
     /// Somebody with a key of `org` that has these scopes; of no org if that is `None`.
     async fn caller(&self, org: Option<OrgId>, scopes: &[Scope]) -> Caller {
-        let random = &*self.app.parts.random;
-        let (key, record) = api_keys::make(random, NOON, org, "test".to_owned(), scopes.to_vec());
-        self.store.create_key(Change { value: record, audit: line() }).await.unwrap();
-        let principal = self.app.keys.authenticate(key.expose_secret(), self.clock.now(), true).await.unwrap();
-        Caller::new(&self.app, principal, None).await.unwrap()
+        caller(&self.app, org, scopes).await
     }
 
     async fn admin(&self) -> Caller {

@@ -59,7 +59,8 @@ pub(super) async fn health(options: &StateOptions, world: &mut World<'_>) -> Res
         table(["NAME", "STREAM", "STATE", "UNDELIVERED", "LAG", "LAST SUCCESS", "HOW IT STANDS"], rows)
     };
     let views = look::<Health>(options, "/health", text, world).await?;
-    let unwell = |view: &&Health| view.state == HealthState::Degraded || view.state == HealthState::Misconfigured;
+    let known = [HealthState::Degraded, HealthState::Misconfigured, HealthState::Stalled];
+    let unwell = |view: &&Health| known.iter().any(|state| view.state == *state);
     let unwell: Vec<&Health> = views.iter().filter(unwell).collect();
     if unwell.is_empty() {
         return Ok(());
@@ -67,9 +68,13 @@ pub(super) async fn health(options: &StateOptions, world: &mut World<'_>) -> Res
     // A test says nothing of what is this server's own fault.
     let ours = |view: &&Health| {
         let mut errors = view.streams.iter().filter_map(|stream| stream.last_error.as_ref());
-        errors.any(|error| error.cause.is_own_failure() || error.cause.is_damage())
+        view.state == HealthState::Stalled
+            || errors.any(|error| error.cause.is_own_failure() || error.cause.is_damage())
     };
-    let hint = if unwell.iter().all(ours) {
+    let stalled = |view: &&Health| view.state == HealthState::Stalled;
+    let hint = if unwell.iter().all(stalled) {
+        "This server does not get on with its own work, and its log says more: restart it."
+    } else if unwell.iter().all(ours) {
         "The fault is in the database of this server, and its log says more."
     } else {
         "`toktra-siem connector test` shows where it fails."

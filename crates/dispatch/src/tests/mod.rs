@@ -290,6 +290,7 @@ impl Bench {
             traffic,
             memory,
             warnings,
+            watch: Arc::default(),
         };
         let control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
         let (ctx, jobs) = (Arc::new(ctx), watch::Sender::new(0));

@@ -267,7 +267,7 @@ async fn make(visitor: &Visitor, wanted: Wanted, kept: Kept) -> Result<(ListPage
     Ok((ListPage::new(visitor, wanted, rows, first), slow))
 }
 
-const WORST_FIRST: [State; 4] = [State::Misconfigured, State::Degraded, State::Healthy, State::Off];
+const WORST_FIRST: [State; 5] = [State::Stalled, State::Misconfigured, State::Degraded, State::Healthy, State::Off];
 
 fn rank(state: State) -> usize {
     WORST_FIRST.iter().position(|of| *of == state).unwrap_or(WORST_FIRST.len())

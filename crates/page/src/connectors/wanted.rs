@@ -65,6 +65,7 @@ pub(crate) fn state_word(state: HealthState) -> &'static str {
         HealthState::Healthy => "healthy",
         HealthState::Degraded => "degraded",
         HealthState::Misconfigured => "misconfigured",
+        HealthState::Stalled => "stalled",
     }
 }
 

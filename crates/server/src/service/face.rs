@@ -17,6 +17,7 @@ use toktra_siem_dispatch::hub::HubHandle;
 use toktra_siem_dispatch::link::{Link, LinkError, Links as _, Prepared, run_setup};
 use toktra_siem_dispatch::links::StoredLinks;
 use toktra_siem_dispatch::test_delivery::{self, TestOrder, TestReport};
+use toktra_siem_dispatch::watchdog::Verdict;
 use toktra_siem_platform::destination::{OnRequest, SetupStep};
 use toktra_siem_store::{ConnectorRecord, StoreError};
 
@@ -84,6 +85,10 @@ impl Dispatch for Dispatching {
 
     fn failing(&self, stream: StreamId) -> Option<(Timestamp, Cause)> {
         self.context.warnings.failing(stream)
+    }
+
+    fn verdict(&self, stream: StreamId) -> Verdict {
+        self.context.watch.of(stream)
     }
 
     async fn test(&self, request: TestRequest) -> Result<TestReport, TestFailure> {

@@ -7,6 +7,7 @@ use toktra_siem_config::Config;
 use toktra_siem_core::delivery::Policy;
 use toktra_siem_dispatch::hub::Hub;
 use toktra_siem_dispatch::links::StoredLinks;
+use toktra_siem_dispatch::watchdog::Watchdog;
 use toktra_siem_dispatch::{Context, Timing, traffic};
 
 use super::{Base, face, places};
@@ -39,9 +40,12 @@ impl Base {
             traffic: Arc::clone(&self.traffic),
             memory: Arc::default(),
             warnings: Arc::default(),
+            watch: Arc::default(),
         });
         let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
+        let watchdog = Watchdog::new(Arc::clone(&context)).run(supervisor.token(Stage::Dispatch));
+        supervisor.spawn(Stage::Dispatch, "watchdog", watchdog);
         let tests = places::Places::default();
         let closing = supervisor.token(Stage::Intake);
         let removed = tokio::sync::broadcast::Sender::new(64);

@@ -89,8 +89,12 @@ pub async fn what_is_released_is_free(world: &World, cluster: &dyn Cluster) {
     let wanted = connectors(world, 2).await;
     let node = join(cluster, 1).await;
     let mut told = cluster.listen();
+    let owners = async || (cluster.owner(wanted[0]).await.unwrap(), cluster.owner(wanted[1]).await.unwrap());
+    assert_eq!(owners().await, (None, None));
     let first = claim(cluster, node).await;
+    assert_eq!(owners().await, (Some(node), Some(node)));
     cluster.release(node, vec![wanted[0]]).await.unwrap();
+    assert_eq!(owners().await, (None, Some(node)));
     assert_eq!(told.try_recv(), Ok(Told::Streams));
     assert!(writes(world, &first[0]).await, "nobody has it yet");
     let again = claim(cluster, node).await;
@@ -114,7 +118,9 @@ pub async fn a_node_lives_once(world: &World, cluster: &dyn Cluster) {
     refused!(cluster.join(record(1)).await, StoreError::Conflict(_));
     let (before, role) = (claim(cluster, node).await, cluster.role(node, Role::Retention).await.unwrap().unwrap());
     let mut told = cluster.listen();
+    assert_eq!(cluster.owner(wanted[0]).await.unwrap(), Some(node));
     cluster.leave(node).await.unwrap();
+    assert_eq!(cluster.owner(wanted[0]).await.unwrap(), None, "it is dead");
     assert_eq!((told.try_recv(), told.try_recv()), (Ok(Told::Streams), Ok(Told::Role(Role::Retention))));
     cluster.leave(node).await.unwrap();
     assert!(told.try_recv().is_err());

@@ -151,8 +151,15 @@ impl Cluster for Memory {
     }
 
     async fn claim(&self, node: NodeId, claim: Claim, most: usize) -> Result<Vec<(OrgId, Lease)>> {
+        self.answers().await;
         let now = self.now();
         self.lock().claim(node, claim, most, now)
+    }
+
+    async fn owner(&self, stream: StreamId) -> Result<Option<NodeId>> {
+        let (now, mut state) = (self.now(), self.lock());
+        let owner = state.streams.get(&stream).and_then(|stream| stream.owner);
+        Ok(owner.filter(|owner| state.nodes.lives(*owner, now)))
     }
 
     async fn release(&self, node: NodeId, streams: Vec<StreamId>) -> Result<()> {

@@ -24,6 +24,17 @@ pub enum Broken {
 }
 
 impl Memory {
+    /// While it hangs, no event can be read and no stream claimed: neither is there an answer nor an error, as with a disk that does not answer.
+    pub fn hang(&self, hangs: bool) {
+        self.hangs.send_replace(hangs);
+    }
+
+    /// Returns once it does not hang.
+    pub(super) async fn answers(&self) {
+        // The sender is there as long as this store.
+        let _ = self.hangs.subscribe().wait_for(|hangs| !hangs).await;
+    }
+
     /// While it is full, the end of no attempt can be recorded, as on a disk.
     pub fn fill(&self, full: bool) {
         self.lock().full = full;

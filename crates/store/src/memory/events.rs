@@ -45,6 +45,7 @@ impl EventLog for Memory {
     }
 
     async fn read(&self, org: OrgId, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<StoredEvent>>> {
+        self.answers().await;
         let now = self.now();
         let mut state = self.lock();
         let mut bytes = 0;
@@ -66,6 +67,7 @@ impl EventLog for Memory {
     }
 
     async fn read_members(&self, org: OrgId, members: &Members) -> Result<Vec<Arc<StoredEvent>>> {
+        self.answers().await;
         let now = self.now();
         let mut state = self.lock();
         state.org(org)?;

@@ -58,12 +58,15 @@ pub struct Memory {
     state: Mutex<State>,
     offers: Offers,
     told: broadcast::Sender<Told>,
+    /// A test has reads of events hang.
+    hangs: watch::Sender<bool>,
 }
 
 impl Memory {
     /// An empty store that takes the time from `clock`.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, state: Mutex::default(), offers: Offers::default(), told: cluster::channel() }
+        let (offers, hangs) = (Offers::default(), watch::Sender::new(false));
+        Self { clock, state: Mutex::default(), offers, told: cluster::channel(), hangs }
     }
 
     fn now(&self) -> Timestamp {

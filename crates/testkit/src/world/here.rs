@@ -97,6 +97,8 @@ pub struct InProcess {
     pub dispatch: Arc<Recorder>,
     /// The store as operators see it.
     pub watched: Arc<Watch>,
+    /// What it tells of itself.
+    pub telemetry: Arc<Telemetry>,
     /// Its wall clock.
     pub clock: Arc<ManualClock>,
     /// Where it listens.
@@ -154,6 +156,11 @@ impl World<InProcess> {
         let registry = Registry::standard();
         let edge = Edge::new(options.edge, vec!["127.0.0.1/32".parse().unwrap()]);
         let transport = Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names)));
+        let telemetry = Telemetry::new(clock.clone(), &registry)
+            .watching(watched.clone())
+            .keeping(Duration::from_hours(720))
+            .behind(edge.clone());
+        let telemetry = Arc::new(telemetry);
         let app = App::new(Parts {
             store: store.clone(),
             vault: Arc::new(Vault::new(&SecretBox::new(Box::new([7; 32])), &[], random.clone())),
@@ -161,12 +168,7 @@ impl World<InProcess> {
             random,
             registry: registry.clone(),
             transport: transport.clone(),
-            telemetry: Arc::new(
-                Telemetry::new(clock.clone(), &registry)
-                    .watching(watched.clone())
-                    .keeping(Duration::from_hours(720))
-                    .behind(edge.clone()),
-            ),
+            telemetry: telemetry.clone(),
             dispatch: dispatch.clone(),
             courier: Arc::new(Courier::new((*transport).clone(), None)),
             sends_mail: false,
@@ -205,6 +207,7 @@ impl World<InProcess> {
             store,
             dispatch,
             watched,
+            telemetry,
             clock,
             address,
             shutdown,

@@ -10,9 +10,10 @@ use parking_lot::Mutex;
 use toktra_siem_app::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::certificate::Certificate;
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, StreamId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};
+use toktra_siem_dispatch::watchdog::Verdict;
 use toktra_siem_egress::{Resolver, Stage, StageName};
 use toktra_siem_platform::Registry;
 use toktra_siem_store::{Disk, Shortage, StoreError, Vitals, Watched};
@@ -37,6 +38,8 @@ pub struct Recorder {
     pub fails_late: AtomicBool,
     /// The certificate that every stream of a test refuses, and the code of the cause.
     pub refuses: Mutex<Option<(&'static str, Certificate)>>,
+    /// Why streams do not move.
+    pub verdict: Mutex<Option<Verdict>>,
 }
 
 impl Recorder {
@@ -99,6 +102,10 @@ impl Dispatch for Recorder {
 
     fn job_changed(&self, id: ConnectorId) {
         self.jobs.lock().push(id);
+    }
+
+    fn verdict(&self, _stream: StreamId) -> Verdict {
+        self.verdict.lock().clone().unwrap_or(Verdict::Moves)
     }
 
     async fn apply_template(&self, _org: OrgId, _id: ConnectorId) -> Result<TemplateReport, TemplateFailure> {

@@ -20,5 +20,6 @@ mod refusals;
 mod serving;
 mod sessions;
 mod signing;
+mod stalled;
 mod test_delivery;
 mod users;

@@ -4,7 +4,8 @@ use askama::Template;
 use toktra_siem_app::{Query, accounting, connectors, deliveries, health, named};
 use toktra_siem_core::ids::StreamKind;
 use toktra_siem_wire::{
-    Connector, Delivery, DeliveryLatency, Health, HealthState as State, LastError, StreamAccount, StreamHealth,
+    Connector, DelayReason as Reason, Delivery, DeliveryLatency, Health, HealthState as State, LastError,
+    StreamAccount, StreamHealth,
 };
 
 use super::path;
@@ -84,7 +85,8 @@ impl Live {
 
     /// Whether it does not deliver, as far as people may be told of it.
     fn is_down(&self) -> bool {
-        let down = |stream: &StreamHealth| matches!(stream.state, State::Degraded | State::Misconfigured);
+        let down =
+            |stream: &StreamHealth| matches!(stream.state, State::Degraded | State::Misconfigured | State::Stalled);
         self.health.streams.iter().any(|stream| down(stream) && !is_our_fault(stream))
     }
 
@@ -141,7 +143,7 @@ impl Stream {
     /// Whether what last went wrong still matters.
     fn shows_error(&self) -> bool {
         let told = |error: &LastError| error.cause.is_damage() && error.delivery_id.is_none();
-        matches!(self.health.state, State::Degraded | State::Misconfigured)
+        matches!(self.health.state, State::Degraded | State::Misconfigured | State::Stalled)
             && !self.health.last_error.as_ref().is_some_and(told)
     }
 
@@ -225,6 +227,12 @@ fn stats(health: &StreamHealth) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// Whether something is under way that comes to its end by itself.
+fn goes_on(health: &StreamHealth) -> bool {
+    let reason = health.delay.as_ref().map(|delay| delay.reason);
+    matches!(reason, Some(Reason::Sending | Reason::Retrying | Reason::Confirming | Reason::Starting))
+}
+
 /// The one thing to do about how a stream stands, where the sentence of what went wrong does not say it already.
 fn advice(health: &StreamHealth, name: &str) -> Option<String> {
     match health.state {
@@ -237,10 +245,12 @@ fn advice(health: &StreamHealth, name: &str) -> Option<String> {
         }
         // What went wrong here says what to do.
         State::Degraded if is_our_fault(health) => None,
+        State::Degraded if goes_on(health) => Some("Nothing has to be done: this goes on by itself.".to_owned()),
         State::Degraded => Some("Nothing has to be done: it takes events, and works off what had piled up.".to_owned()),
         State::Healthy if health.last_success.is_none() && health.rates.last_hour.delivered <= 0.0 => {
             Some("Send a test delivery to see that it works before the first event comes.".to_owned())
         }
-        State::Healthy | State::Off => None,
+        // Of one that is stalled, what is known says what to do.
+        State::Healthy | State::Off | State::Stalled => None,
     }
 }
