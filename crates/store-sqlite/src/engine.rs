@@ -24,13 +24,14 @@ use super::append::Pending;
 use super::checkpoint;
 use super::codec::{uint, uuid};
 use super::damage;
-use super::evict::Position;
+use super::evict::Pass;
 use super::fault::{Fault, Judge, Outcome, Verdict};
 use super::ids::{IdMap, keeper};
 use super::open;
 use super::partition::{Loaded, Partitions};
 use super::ring::Ring;
 use super::space::Space;
+use super::stored::Stored;
 use super::writer::Writer;
 
 /// What the writer shares with whoever reads.
@@ -44,6 +45,8 @@ pub(super) struct Shared {
     pub(super) maps: RwLock<Vec<(i64, SharedIds)>>,
     /// Streams that wait for the next events.
     pub(super) offers: Offers,
+    /// Bytes that the events of each org take, by the org's number.
+    pub(super) stored: RwLock<HashMap<i64, u64>>,
 }
 
 /// Ids that the writer adds to while others look.
@@ -105,6 +108,8 @@ pub(super) struct Engine {
     pub(super) orgs: HashMap<OrgId, OrgState>,
     /// The open partition and the young sealed ones.
     pub(super) partitions: Partitions,
+    /// What the runs of each org take.
+    pub(super) stored: Stored,
     /// The newest acceptance time of all orgs: partitions are rolled by it.
     pub(super) accepted_at: Timestamp,
     /// What becomes visible with the commit.
@@ -118,7 +123,7 @@ pub(super) struct Engine {
     /// Partitions of which a page could not be read since the start.
     pub(super) damaged: HashSet<i64>,
     /// Where a pass that makes room has come to.
-    pub(super) eviction: Option<Position>,
+    pub(super) eviction: Option<Pass>,
     /// As opened.
     pub(super) options: SqliteOptions,
     /// The time by which things age.
@@ -153,13 +158,15 @@ impl Engine {
             ring: Mutex::new(Ring::new(options.ring_bytes)),
             maps: RwLock::default(),
             offers: Offers::default(),
+            stored: RwLock::default(),
         });
         let aging = Arc::new(aging(&conn, &options)?);
-        let (orgs, Loaded { partitions, accepted_at, .. }) = read_state(&conn, &aging)?;
+        let (orgs, Loaded { partitions, accepted_at, .. }, stored) = read_state(&conn, &aging)?;
         let mut engine = Self {
             conn,
             orgs,
             partitions,
+            stored,
             accepted_at,
             effects: Effects::all(),
             pending: Pending::default(),
@@ -184,8 +191,9 @@ impl Engine {
     }
 
     fn reload(&mut self) -> Outcome<()> {
-        let (orgs, loaded) = read_state(&self.conn, &self.aging)?;
+        let (orgs, loaded, stored) = read_state(&self.conn, &self.aging)?;
         self.orgs = orgs;
+        self.stored = stored;
         let before = std::mem::replace(&mut self.partitions, loaded.partitions);
         self.partitions.ids.remember(&before.ids);
         self.accepted_at = loaded.accepted_at;
@@ -268,6 +276,10 @@ impl Engine {
         let effects = std::mem::take(&mut self.effects);
         if effects.orgs {
             self.share_orgs();
+        }
+        let changed = self.stored.take_changed();
+        if !changed.is_empty() {
+            self.shared.stored.write().extend(changed);
         }
         if effects.maps {
             *self.shared.maps.write() = self.partitions.maps();
@@ -369,17 +381,17 @@ impl Engine {
         self.space.refused(Shortage::FileSystem, None);
     }
 
-    /// `Full` where the disk budget or the file system has no room for this many bytes more. The reserve is not offered to appends, so that
-    /// deliveries can still be recorded and payloads be trimmed.
-    pub(super) fn claim_room(&mut self, bytes: u64) -> Outcome<()> {
+    /// `Full` where the disk budget or the file system has no room for this many bytes more of these orgs. The reserve is not offered to
+    /// appends, so that deliveries can still be recorded and payloads be trimmed; and the last of the rest not to orgs with more than an equal part.
+    pub(super) fn claim_room(&mut self, orgs: &[i64], bytes: u64) -> Outcome<()> {
         let Some(budget) = self.options.max_bytes else { return Ok(()) };
         let room = match self.room {
             Some(room) => room,
             None => self.left_of(budget)?,
         };
         self.room = Some(room);
-        if bytes > room {
-            let limit = budget.saturating_sub(self.options.reserve);
+        let limit = budget.saturating_sub(self.options.reserve);
+        if self.takes_from_others(orgs, bytes, room, limit) || bytes > room {
             self.space.refused(Shortage::Budget, Some((limit, limit.saturating_sub(room))));
             return Err(StoreError::Full.into());
         }
@@ -392,7 +404,7 @@ impl Engine {
     }
 
     /// What events may still fill of the disk budget.
-    fn left_of(&self, budget: u64) -> Outcome<u64> {
+    pub(super) fn left_of(&self, budget: u64) -> Outcome<u64> {
         Ok(budget.saturating_sub(self.options.reserve).saturating_sub(self.used_bytes()?))
     }
 
@@ -451,8 +463,8 @@ fn aging(conn: &Connection, options: &SqliteOptions) -> Outcome<Aging> {
     Ok(Aging::new(Arc::clone(&options.clock), options.clock_trust, seen.map(Timestamp)))
 }
 
-/// Orgs with their heads, and partitions.
-fn read_state(conn: &Connection, aging: &Aging) -> Outcome<(HashMap<OrgId, OrgState>, Loaded)> {
+/// Orgs with their heads, partitions, and what each org takes.
+fn read_state(conn: &Connection, aging: &Aging) -> Outcome<(HashMap<OrgId, OrgState>, Loaded, Stored)> {
     let mut orgs = read_orgs(conn)?;
     let loaded = Partitions::load(conn, aging.now())?;
     let by_num: HashMap<i64, OrgId> = orgs.iter().map(|(id, org)| (org.num, *id)).collect();
@@ -461,7 +473,9 @@ fn read_state(conn: &Connection, aging: &Aging) -> Outcome<(HashMap<OrgId, OrgSt
             (org.head, org.accepted_at) = (*head, *accepted_at);
         }
     }
-    Ok((orgs, loaded))
+    let nothing = HashMap::new();
+    let stored = Stored::load(conn, loaded.partitions.open.as_ref().map_or(&nothing, |open| &open.sizes))?;
+    Ok((orgs, loaded, stored))
 }
 
 fn read_orgs(conn: &Connection) -> Outcome<HashMap<OrgId, OrgState>> {

@@ -6,7 +6,7 @@
 //!   ones take less room. [`convert`]: older layouts.
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up. [`damage`]: those that are not what was accepted any more.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
-//!   budget. [`space`]: room on the file system.
+//!   budget, by what each org takes ([`stored`]). [`space`]: room on the file system.
 //! - [`jobs`]: what people ask to be sent again, or given up.
 //! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file. [`place`]: why
 //!   a file cannot be used. [`at_rest`]: all of it as the server's commands see it.
@@ -80,6 +80,7 @@ mod rows;
 mod settle;
 mod space;
 mod standin;
+mod stored;
 mod streams;
 mod swap;
 mod sweep;

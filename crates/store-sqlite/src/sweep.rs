@@ -118,15 +118,17 @@ pub(super) fn purge_org(engine: &mut Engine, _: Retention, done: &mut Expired) -
             continue;
         }
         if payload {
-            let (gone, _) = batch::delete_rows(&engine.conn, number, Table::Bodies, keys_of(org), ROWS)?;
-            done.payloads += gone;
-            if gone > 0 {
+            let gone = batch::delete_rows(&engine.conn, number, Table::Bodies, keys_of(org), ROWS)?;
+            engine.resized(number, &gone.growth)?;
+            done.payloads += gone.events;
+            if gone.events > 0 {
                 return Ok(Turn::More);
             }
         }
-        let (gone, _) = batch::delete_rows(&engine.conn, number, Table::Heads, keys_of(org), ROWS)?;
-        done.records += gone;
-        if gone > 0 {
+        let gone = batch::delete_rows(&engine.conn, number, Table::Heads, keys_of(org), ROWS)?;
+        engine.resized(number, &gone.growth)?;
+        done.records += gone.events;
+        if gone.events > 0 {
             return Ok(Turn::More);
         }
     }
@@ -134,6 +136,7 @@ pub(super) fn purge_org(engine: &mut Engine, _: Retention, done: &mut Expired) -
         return Ok(Turn::More);
     }
     engine.conn.execute("DELETE FROM extent WHERE org = ?1", [org])?;
+    engine.forget_sizes_of(org)?;
     engine.conn.execute("DELETE FROM tally WHERE org = ?1", [org])?;
     engine.conn.execute("DELETE FROM damage WHERE org = ?1", [org])?;
     engine.conn.execute("DELETE FROM removed_org WHERE num = ?1", [org])?;
