@@ -9,3 +9,10 @@ CREATE TABLE growing (
     to_seq    INTEGER NOT NULL,
     bytes     INTEGER NOT NULL
 );
+
+-- Causes that many parked events share: `parked.cause` has the number of one of these, or a text of its own. Never used again, even after removal.
+CREATE TABLE cause (
+    num     INTEGER PRIMARY KEY AUTOINCREMENT,
+    text    TEXT NOT NULL UNIQUE,
+    used_at INTEGER NOT NULL                       -- within a day
+);

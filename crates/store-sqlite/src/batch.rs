@@ -333,6 +333,8 @@ const MOST_REMOVED: i64 = 512 << 10;
 pub(super) struct Removed {
     /// Events.
     pub(super) events: u64,
+    /// Their payloads, before they were compressed; only [`remove`] counts it.
+    pub(super) plain: u64,
     /// What that takes off, by org: below zero.
     pub(super) growth: Growth,
     /// There may be more.
@@ -357,13 +359,16 @@ pub(super) fn remove(conn: &Connection, number: i64, (first, last): (i64, i64), 
         let bytes = blob(row, COLUMN)?;
         if all {
             gone.events += uint(there).min(MAX_EVENTS as u64);
+            gone.plain += batch::payload_bytes(bytes).unwrap_or(bytes.len()) as u64;
             gone.take_off(place, bytes.len());
             changes.push((place, None));
         } else {
             let Some(mut payloads) = batch::read_body(bytes) else { continue };
             let inside = |at: usize| (from..=to).contains(&(place + len(at)));
             let removed = payloads.iter_mut().enumerate().filter_map(|(at, payload)| payload.take_if(|_| inside(at)));
-            let removed = removed.count();
+            let removed: Vec<Payload> = removed.collect();
+            gone.plain += removed.iter().map(|payload| payload.bytes.len() as u64).sum::<u64>();
+            let removed = removed.len();
             if removed == 0 {
                 continue;
             }

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, params};
 use tokio::sync::watch;
 use toktra_siem_core::event::StoredEvent;
-use toktra_siem_core::ids::{EventId, OrgId, Seq};
+use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::error::StoreError;
 use toktra_siem_store::next::Offers;
@@ -47,6 +47,8 @@ pub(super) struct Shared {
     pub(super) offers: Offers,
     /// Bytes that the events of each org take, by the org's number.
     pub(super) stored: RwLock<HashMap<i64, u64>>,
+    /// Whose the connectors are that somebody works on.
+    pub(super) owners: RwLock<HashMap<ConnectorId, OrgId>>,
 }
 
 /// Ids that the writer adds to while others look.
@@ -159,6 +161,7 @@ impl Engine {
             maps: RwLock::default(),
             offers: Offers::default(),
             stored: RwLock::default(),
+            owners: RwLock::default(),
         });
         let aging = Arc::new(aging(&conn, &options)?);
         let (orgs, Loaded { partitions, accepted_at, .. }, stored) = read_state(&conn, &aging)?;
@@ -415,9 +418,12 @@ impl Engine {
 
     /// What the database holds on disk, free pages left out, its log included.
     pub(super) fn used_bytes(&self) -> Outcome<u64> {
-        let wal = self.path.with_extension("db-wal");
-        let log = std::fs::metadata(wal).map_or(0, |m| m.len());
-        Ok(super::vitals::pages_in_use(&self.conn)? + log)
+        Ok(super::vitals::pages_in_use(&self.conn)? + self.log_bytes())
+    }
+
+    /// The length of the log.
+    pub(super) fn log_bytes(&self) -> u64 {
+        std::fs::metadata(self.path.with_extension("db-wal")).map_or(0, |found| found.len())
     }
 
     /// Brings the log into the database and closes it. After a failure of the disk (`poisoned`) nothing is moved any more: the next
@@ -437,19 +443,6 @@ impl Engine {
                 tracing::warn!(%error, "the log could not be brought into the database at the end; the next start does it");
             }
         }
-    }
-}
-
-impl std::fmt::Debug for SqliteOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqliteOptions")
-            .field("max_bytes", &self.max_bytes)
-            .field("reserve", &self.reserve)
-            .field("ring_bytes", &self.ring_bytes)
-            .field("partition_rows", &self.partition_rows)
-            .field("partition_bytes", &self.partition_bytes)
-            .field("ids", &self.ids)
-            .finish_non_exhaustive()
     }
 }
 

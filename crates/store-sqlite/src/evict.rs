@@ -18,6 +18,7 @@ use super::codec::{int, key, uint};
 use super::engine::Engine;
 use super::expire::{ROWS, Turn};
 use super::fault::Outcome;
+use super::stored::is_kept_for_others;
 use super::streams::{self, StreamRow};
 use super::{SqliteOptions, rows};
 
@@ -97,6 +98,11 @@ pub(super) fn evict(engine: &mut Engine, _: Retention, done: &mut Expired) -> Ou
         let Some((org, most)) = engine.gives_way(&pass)? else { return Ok(Turn::Idle) };
         let position = pass.positions.get(&org).copied().unwrap_or_default();
         let Some(extent) = next_extent(&engine.conn, org, position)? else {
+            // Nobody else may be let in, so that the partition would stay open for ever.
+            if most == 1 && engine.is_in_open(org) {
+                engine.seal_partition()?;
+                continue;
+            }
             pass.spent.insert(org);
             continue;
         };
@@ -127,7 +133,7 @@ impl Engine {
         }
         let Some(budget) = self.options.max_bytes else { return Ok(None) };
         let limit = budget.saturating_sub(self.options.reserve);
-        let full = self.is_kept_for_others(self.left_of(budget)?, limit);
+        let full = is_kept_for_others(self.left_of(budget)?, limit);
         Ok(self.stored.wanting(&pass.spent).filter(|_| full).map(|org| (org, 1)))
     }
 }
@@ -162,8 +168,7 @@ fn evict_from(
     for (start, end) in unneeded(&engine.conn, &streams, from, to)? {
         let removed = batch::remove(&engine.conn, partition, (key(org, start), key(org, end)), most)?;
         engine.resized(partition, &removed.growth)?;
-        let freed = removed.growth.values().map(|by| uint(-by)).sum();
-        engine.stored.gave(org, freed);
+        engine.stored.gave(org, removed.plain);
         done.evicted += removed.events;
         gone += removed.events;
         if removed.more || gone >= most as u64 {

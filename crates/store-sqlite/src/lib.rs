@@ -35,6 +35,7 @@ mod at_rest;
 mod audit;
 mod backup;
 mod batch;
+mod causes;
 mod channels;
 mod check;
 mod checkpoint;
@@ -59,6 +60,7 @@ mod ids;
 mod insight;
 mod jobs;
 mod kept;
+mod lanes;
 mod log;
 mod migrate;
 mod open;
@@ -135,6 +137,19 @@ impl Default for SqliteOptions {
             partition_bytes: 1 << 30,
             ids: IdSizes::default(),
         }
+    }
+}
+
+impl std::fmt::Debug for SqliteOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteOptions")
+            .field("max_bytes", &self.max_bytes)
+            .field("reserve", &self.reserve)
+            .field("ring_bytes", &self.ring_bytes)
+            .field("partition_rows", &self.partition_rows)
+            .field("partition_bytes", &self.partition_bytes)
+            .field("ids", &self.ids)
+            .finish_non_exhaustive()
     }
 }
 

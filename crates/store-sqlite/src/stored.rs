@@ -31,8 +31,8 @@ pub(super) struct Stored {
     all: u64,
     /// Orgs that changed since others saw it.
     changed: HashSet<i64>,
-    /// What orgs wanted to append while there was next to no room: so much of their own may go for it.
-    wanted: HashMap<i64, u64>,
+    /// What orgs wanted to append while there was next to no room: so much of their own may go for it. Below zero, what went beyond.
+    wanted: HashMap<i64, i64>,
 }
 
 impl Stored {
@@ -75,22 +75,22 @@ impl Stored {
     /// The org that takes most, of those that do not take less than an equal part and are not in `spent`. If `anyone` is given, also of those
     /// that take less.
     pub(super) fn largest(&self, spent: &HashSet<i64>, anyone: bool) -> Option<i64> {
-        let many = self.by_org.len() as u64;
+        let orgs = self.by_org.len() as u64;
         let may =
-            |(org, bytes): &(&i64, &u64)| !spent.contains(org) && (anyone || bytes.saturating_mul(many) >= self.all);
+            |(org, bytes): &(&i64, &u64)| !spent.contains(org) && (anyone || bytes.saturating_mul(orgs) >= self.all);
         self.by_org.iter().filter(may).max_by_key(|(org, bytes)| (**bytes, **org)).map(|(org, _)| *org)
     }
 
     /// The org that wanted most while there was no room for it.
     pub(super) fn wanting(&self, spent: &HashSet<i64>) -> Option<i64> {
-        let may = |(org, bytes): &(&i64, &u64)| **bytes > 0 && !spent.contains(org);
+        let may = |(org, bytes): &(&i64, &i64)| **bytes > 0 && !spent.contains(org);
         self.wanted.iter().filter(may).max_by_key(|(org, bytes)| (**bytes, **org)).map(|(org, _)| *org)
     }
 
     /// Something of the org's own went for what it wanted.
     pub(super) fn gave(&mut self, org: i64, bytes: u64) {
         if let Some(wanted) = self.wanted.get_mut(&org) {
-            *wanted = wanted.saturating_sub(bytes);
+            *wanted -= int(bytes);
         }
     }
 
@@ -107,23 +107,26 @@ impl Stored {
 }
 
 impl Engine {
-    /// Whether so little is left of `limit` (`room`) that an org with more than an equal part appends nothing.
-    pub(super) fn is_kept_for_others(&self, room: u64, limit: u64) -> bool {
-        room < limit / KEPT_FOR_OTHERS
-    }
-
-    /// Whether one of the orgs would append `bytes` into what is kept for those that take less; notes what they want where little is left.
+    /// Whether one of the orgs would append `bytes` into what is kept for those that take less; notes what they want where little is left. The log
+    /// counts as long as it may become: what it grows by must not take what is kept.
     pub(super) fn takes_from_others(&mut self, orgs: &[i64], bytes: u64, room: u64, limit: u64) -> bool {
         let left = room.saturating_sub(bytes);
-        if bytes <= room && !self.is_kept_for_others(left, limit) {
-            return false;
+        if bytes > room || is_kept_for_others(left, limit) {
+            for org in orgs {
+                let wanted = self.stored.wanted.entry(*org).or_default();
+                // If it is refused it comes again, and wants the same.
+                *wanted = if bytes <= room { *wanted + int(bytes) } else { int(bytes).max(*wanted) };
+            }
         }
-        for org in orgs {
-            let wanted = self.stored.wanted.entry(*org).or_default();
-            // Once it is refused it comes again, and wants the same.
-            *wanted = if bytes <= room { *wanted + bytes } else { bytes.max(*wanted) };
-        }
-        orgs.iter().any(|org| self.stored.is_above_share(*org))
+        let most = checkpoint::most(self.options.max_bytes);
+        is_kept_for_others(left.saturating_sub(most), limit)
+            && orgs.iter().any(|org| self.stored.is_above_share(*org))
+            && is_kept_for_others(left.saturating_sub(most.saturating_sub(self.log_bytes())), limit)
+    }
+
+    /// Whether the open partition has something of the org.
+    pub(super) fn is_in_open(&self, org: i64) -> bool {
+        self.partitions.open.as_ref().is_some_and(|open| open.sizes.get(&org).is_some_and(|bytes| *bytes > 0))
     }
 
     /// Rows of the partition became longer, more, shorter, or fewer.
@@ -167,6 +170,11 @@ impl Engine {
         self.stored.wanted.remove(&org);
         Ok(())
     }
+}
+
+/// Whether so little is left of `limit` (`room`) that an org with more than an equal part appends nothing.
+pub(super) fn is_kept_for_others(room: u64, limit: u64) -> bool {
+    room < limit / KEPT_FOR_OTHERS
 }
 
 /// Notes the figures of the open partition, once that is worth it.

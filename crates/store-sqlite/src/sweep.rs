@@ -12,7 +12,7 @@ use super::engine::Engine;
 use super::expire::{OldDelivery, ROWS, Turn, old_deliveries};
 use super::fault::Outcome;
 use super::streams::{self, StreamRow};
-use super::{Sqlite, jobs};
+use super::{Sqlite, causes, jobs};
 
 /// Streams looked at in one turn of the writer.
 const STREAMS: i64 = 64;
@@ -31,6 +31,9 @@ pub(super) async fn deliveries(store: &Sqlite, retention: Retention, total: &mut
     let gone = store.writer.call("removing old jobs", move |engine| jobs::sweep(&engine.conn, before, ROWS)).await?;
     total.more |= gone == ROWS;
     let gone = store.writer.call("removing old audit entries", move |engine| sweep_audit(engine, before)).await?;
+    total.more |= gone == ROWS;
+    let gone =
+        store.writer.call("removing old causes", move |engine| causes::sweep(&engine.conn, before, ROWS)).await?;
     total.more |= gone == ROWS;
     Ok(())
 }

@@ -95,6 +95,7 @@ impl Cluster {
             traffic: Arc::default(),
             memory: Arc::default(),
             warnings: Arc::default(),
+            records: Arc::default(),
         });
         let (drain, leaves) = (CancellationToken::new(), CancellationToken::new());
         let (hub, handle) = Hub::new(ctx.clone(), drain.clone());

@@ -36,6 +36,7 @@ impl Bench {
             traffic: old.traffic.clone(),
             memory: Arc::clone(&memory),
             warnings: old.warnings.clone(),
+            records: Arc::default(),
         });
         (bench, memory)
     }

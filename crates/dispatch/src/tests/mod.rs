@@ -289,6 +289,7 @@ impl Bench {
             timing,
             traffic,
             memory,
+            records: Arc::default(),
             warnings,
         };
         let control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());

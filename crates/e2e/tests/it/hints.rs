@@ -408,6 +408,7 @@ impl Bench {
             traffic: Arc::default(),
             memory: Arc::default(),
             warnings: Arc::default(),
+            records: Arc::default(),
         };
         run(Arc::new(context), order).await.unwrap()
     }

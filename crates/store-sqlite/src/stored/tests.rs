@@ -203,7 +203,7 @@ async fn a_start_knows_what_the_open_partition_holds() {
     let store = Sqlite::open(dir.path(), options.clone()).unwrap();
     let after = told(&store).await;
     assert_eq!(after.values().sum::<i64>(), before.values().sum::<i64>() + 7);
-    store.writer.call("sealing", |engine| engine.seal_partition()).await.unwrap();
+    store.writer.call("sealing", Engine::seal_partition).await.unwrap();
     store.close().await.unwrap();
     drop(store);
 
