@@ -11,6 +11,7 @@ use toktra_siem_identity::sessions::Session;
 use toktra_siem_store::{AuditEntry, Scope};
 
 use crate::App;
+use crate::brief::brief;
 use crate::principal::Principal;
 use crate::refusal::{Refusal, Result};
 
@@ -77,6 +78,6 @@ impl Caller {
     /// The line of the audit log for something that the caller did to `object`.
     pub(crate) fn audit(&self, at: Timestamp, action: &str, object: impl Display, detail: Value) -> AuditEntry {
         let actor = self.principal.actor();
-        AuditEntry { at, actor, action: action.to_owned(), object: object.to_string(), detail }
+        AuditEntry { at, actor, action: action.to_owned(), object: object.to_string(), detail: brief(detail) }
     }
 }

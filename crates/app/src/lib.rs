@@ -7,6 +7,7 @@ pub mod accounting;
 pub mod acknowledge;
 pub mod audit;
 mod backlog;
+pub mod brief;
 mod cache;
 mod caller;
 pub mod channels;

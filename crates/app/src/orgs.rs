@@ -19,8 +19,15 @@ fn failed(error: StoreError) -> Refusal {
     Refusal::store(ORG, error)
 }
 
-fn view(org: &OrgRecord) -> wire::Org {
-    wire::Org { id: org.id, name: org.name.clone(), is_default: org.is_default, created_at: org.created_at }
+fn view(org: &OrgRecord, stored_bytes: u64) -> wire::Org {
+    let OrgRecord { id, name, is_default, created_at } = org.clone();
+    wire::Org { id, name, is_default, created_at, stored_bytes }
+}
+
+/// The org, with what it takes at present.
+async fn measured(app: &App, org: &OrgRecord) -> Result<wire::Org> {
+    let stored = app.parts.store.stored_bytes().await.map_err(failed)?;
+    Ok(view(org, stored.get(&org.id).copied().unwrap_or(0)))
 }
 
 /// All of them.
@@ -29,14 +36,16 @@ pub async fn list(app: &App, caller: &Caller, mut query: Query) -> Result<wire::
     let paging = query.paging();
     query.finish()?;
     let all = app.parts.store.orgs().await.map_err(failed)?;
-    paging.page(all, |org| Position(org.created_at, org.id.0), |org| Ok(view(org)))
+    let stored = app.parts.store.stored_bytes().await.map_err(failed)?;
+    let view = |org: &OrgRecord| Ok(view(org, stored.get(&org.id).copied().unwrap_or(0)));
+    paging.page(all, |org| Position(org.created_at, org.id.0), view)
 }
 
 /// One of them.
 pub async fn get(app: &App, caller: &Caller, id: OrgId) -> Result<wire::Org> {
     caller.needs(Scope::Platform)?;
     let org = app.parts.store.org(id).await.map_err(failed)?;
-    Ok(view(&org))
+    measured(app, &org).await
 }
 
 /// Makes one. Its id may be given, so that it is the one the caller knows the tenant by.
@@ -61,12 +70,12 @@ pub async fn create(app: &App, caller: &Caller, mut object: Object) -> Result<wi
         is_default: false,
         created_at: now,
     };
-    let audit = caller.audit(now, "org.create", org.id, json!({ "after": view(&org) }));
+    let audit = caller.audit(now, "org.create", org.id, json!({ "after": view(&org, 0) }));
     match app.parts.store.create_org(Change { value: org.clone(), audit }).await {
         Err(StoreError::Conflict(_)) => return Err(Refusal::conflict("There is an org with this id already.")),
         outcome => outcome.map_err(failed)?,
     }
-    Ok(view(&org))
+    Ok(view(&org, 0))
 }
 
 /// Renames one.
@@ -81,7 +90,7 @@ pub async fn rename(app: &App, caller: &Caller, id: OrgId, mut object: Object) -
         app.parts.store.rename_org(id, Change { value: name, audit }).await.map_err(failed)?;
     }
     let org = app.parts.store.org(id).await.map_err(failed)?;
-    Ok(view(&org))
+    measured(app, &org).await
 }
 
 /// Removes one with everything in it: connectors, keys, people with their sessions, events, history. Answers how many undelivered events
@@ -93,7 +102,8 @@ pub async fn delete(app: &App, caller: &Caller, id: OrgId) -> Result<wire::OrgRe
         return Err(Refusal::conflict("The default org cannot be removed. Remove its connectors instead."));
     }
     let connectors = app.parts.store.connectors(id).await.map_err(failed)?;
-    let audit = caller.audit(app.parts.clock.now(), "org.delete", id, json!({ "before": view(&before) }));
+    let audit =
+        caller.audit(app.parts.clock.now(), "org.delete", id, json!({ "before": measured(app, &before).await? }));
     let farewell = Farewell::of(app, id).await.map_err(failed)?;
     let discarded = app.parts.store.delete_org(id, audit).await.map_err(failed)?;
     app.orgs.clear();

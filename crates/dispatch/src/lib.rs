@@ -31,6 +31,7 @@ pub mod links;
 pub mod memory;
 pub mod node;
 mod probe;
+pub mod records;
 mod resend;
 pub mod run;
 mod select;
@@ -70,6 +71,8 @@ pub struct Context {
     pub traffic: Arc<Recorder>,
     /// What all of them may hold.
     pub memory: Arc<memory::Memory>,
+    /// What of them may wait to be recorded.
+    pub records: Arc<records::Records>,
     /// What streams go without.
     pub warnings: Arc<warnings::Warnings>,
     /// What workers and hub say of themselves, and which streams do not move.

@@ -145,6 +145,8 @@ impl Worker {
         };
         let ends = children.is_empty() && step.retry_in.is_none() && step.delivery.awaiting.is_none();
         let plain = ends && step.parked.is_empty() && changed.is_none();
+        let parked = step.parked.iter().map(|parking| parking.members.len()).sum();
+        let room = self.ctx.records.room(self.org, parked).await;
         let settlement = Settlement {
             expected_attempts: before.attempts,
             attempt,
@@ -166,6 +168,7 @@ impl Worker {
         if !record(&self.ctx, &self.lease, settlement, (platform, followed)).await? {
             return self.take_back(step.delivery.id).await;
         }
+        drop(room);
         self.resend.ended(&step.delivery, children.iter().map(|child| child.delivery.id));
         if job::redelivers_parked(&step.delivery) && step.parked.iter().any(|p| p.kind == ParkKind::Failed) {
             self.resend.again_later();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use toktra_siem_app::brief::brief;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
 use toktra_siem_base::vault::Vault;
@@ -260,7 +261,13 @@ fn differing<'c>(a: &'c Credentials, b: &'c Credentials) -> Vec<&'c str> {
 
 /// A line of the audit log for what file and environment did.
 pub(crate) fn entry(at: Timestamp, action: &str, object: &impl ToString, detail: serde_json::Value) -> AuditEntry {
-    AuditEntry { at, actor: Actor::environment(), action: action.to_owned(), object: object.to_string(), detail }
+    AuditEntry {
+        at,
+        actor: Actor::environment(),
+        action: action.to_owned(),
+        object: object.to_string(),
+        detail: brief(detail),
+    }
 }
 
 /// What the audit log keeps of a connector; its settings hold no secrets.

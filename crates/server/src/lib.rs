@@ -7,6 +7,7 @@ pub mod notices;
 pub mod own_events;
 pub mod service;
 pub mod supervisor;
+mod threads;
 pub mod upkeep;
 
 use std::io::{self, IsTerminal as _, Write as _};

@@ -102,6 +102,11 @@ impl Engine {
             self.seal_partition()?;
             return append::again(self, events);
         }
+        // What was written takes its room once.
+        let written = std::mem::take(&mut self.written).into_iter().map(|(org, by)| (org, -by)).collect();
+        if let Some(number) = self.began_in {
+            self.resized(number, &written)?;
+        }
         for event in &self.effects.events {
             if let Some(org) = self.orgs.get(&event.org) {
                 self.pending.push(org.num, Arc::clone(event));
@@ -125,8 +130,9 @@ impl Engine {
     }
 
     fn reload(&mut self) -> Outcome<()> {
-        let (orgs, loaded) = read_state(&self.conn, &self.aging)?;
+        let (orgs, loaded, stored) = read_state(&self.conn, &self.aging)?;
         self.orgs = orgs;
+        self.stored = stored;
         let before = std::mem::replace(&mut self.partitions, loaded.partitions);
         self.partitions.ids.remember(&before.ids);
         self.accepted_at = loaded.accepted_at;

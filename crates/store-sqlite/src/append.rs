@@ -13,7 +13,7 @@ use toktra_siem_store::events::Appended;
 use toktra_siem_store::rules;
 
 use super::batch::{self, Inserts};
-use super::codec::{self, MAX_SEQ, key, key_org, key_seq};
+use super::codec::{self, MAX_SEQ, int, key, key_org, key_seq};
 use super::ends;
 use super::engine::{Effects, Engine, OrgState};
 use super::fault::{Fault, Outcome};
@@ -21,6 +21,7 @@ use super::ids::{Hash, Known, Part};
 use super::partition::Partitions;
 use super::places::Weight;
 use super::read::OrgRef;
+use super::stored::Growth;
 use super::writer::PART;
 
 /// Row overhead that the disk budget reckons with for each event, beside its payload.
@@ -44,13 +45,16 @@ impl Admission {
     }
 
     fn ask(&self, engine: &mut Engine) -> Outcome<()> {
+        let mut orgs = Vec::with_capacity(self.orgs.len());
         for org in &self.orgs {
-            if engine.org(*org)?.head.0 + self.events > MAX_SEQ {
+            let org = engine.org(*org)?;
+            if org.head.0 + self.events > MAX_SEQ {
                 return Err(Fault::conflict("the org has used up its 2^40 sequences"));
             }
+            orgs.push(org.num);
         }
         // What the parts after the first one take is not claimed again: the budget's reserve is larger than all that can be queued.
-        engine.claim_room(self.bytes)
+        engine.claim_room(&orgs, self.bytes)
     }
 }
 
@@ -212,11 +216,15 @@ impl Pending {
 impl Engine {
     /// Writes the rows of what was appended so far: before anything else of the group looks at the log, and before the commit.
     pub(super) fn write_pending(&mut self) -> Outcome<()> {
+        self.written.clear();
         let Some(open) = self.partitions.open.as_ref().filter(|_| !self.pending.0.is_empty()) else { return Ok(()) };
         let tables = Inserts { conn: &self.conn, head: &open.insert_head, body: &open.insert_body };
+        let (number, mut growth) = (open.number, Growth::new());
         for (org, events) in std::mem::take(&mut self.pending).0 {
-            batch::write(&tables, org, &events)?;
+            growth.insert(org, int(batch::write(&tables, org, &events)?));
         }
+        self.resized(number, &growth)?;
+        self.written = growth;
         Ok(())
     }
 }

@@ -13,9 +13,10 @@ use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::batch::{self, MAX_BYTES, MAX_EVENTS, Payload};
 use toktra_siem_store::events::{EventRecord, ReadLimit};
 
-use super::codec::{key, key_seq, len, uint};
+use super::codec::{key, key_org, key_seq, len, uint};
 use super::fault::Outcome;
 use super::read::{OrgRef, Read};
+use super::stored::Growth;
 
 /// What makes the tables that a partition has from its first event on.
 pub(super) fn tables(number: i64) -> String {
@@ -53,19 +54,21 @@ impl Run {
         self.payloads.push(payload);
     }
 
-    /// Writes what was added, for the org with this number, and begins anew.
-    pub(super) fn write(&mut self, tables: &Inserts<'_>, org: i64, small: bool) -> Outcome<()> {
+    /// Writes what was added, for the org with this number, and begins anew. How many bytes that takes.
+    pub(super) fn write(&mut self, tables: &Inserts<'_>, org: i64, small: bool) -> Outcome<u64> {
         let run = std::mem::replace(self, Self::new());
-        let Some(first) = run.records.first() else { return Ok(()) };
+        let Some(first) = run.records.first() else { return Ok(0) };
         let (key, events) = (key(org, first.seq), len(run.records.len()));
         let head = batch::head(key, &run.records);
         tables.conn.prepare_cached(tables.head)?.execute(params![key, events, first.accepted_at.0, head])?;
+        let mut bytes = head.len() as u64;
         let present = run.payloads.iter().flatten().count();
         if present > 0 {
             let body = body(&run.payloads, small);
             tables.conn.prepare_cached(tables.body)?.execute(params![key, events, len(present), body])?;
+            bytes += body.len() as u64;
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -92,17 +95,17 @@ pub(super) fn inserts(number: i64) -> (String, String) {
     )
 }
 
-/// Writes events of one org, with consecutive sequences, as they come from an append.
-pub(super) fn write(tables: &Inserts<'_>, org: i64, events: &[Arc<StoredEvent>]) -> Outcome<()> {
-    let mut run = Run::new();
+/// Writes events of one org, with consecutive sequences, as they come from an append. How many bytes that takes.
+pub(super) fn write(tables: &Inserts<'_>, org: i64, events: &[Arc<StoredEvent>]) -> Outcome<u64> {
+    let (mut run, mut bytes) = (Run::new(), 0);
     for event in events {
         if run.ends_before(event.seq, event.payload.len()) {
-            run.write(tables, org, false)?;
+            bytes += run.write(tables, org, false)?;
         }
         let crc = batch::checksum(key(org, event.seq), event);
         run.push(record_of(event), Some(Payload { crc, bytes: event.payload.clone() }));
     }
-    run.write(tables, org, false)
+    Ok(bytes + run.write(tables, org, false)?)
 }
 
 fn record_of(event: &StoredEvent) -> EventRecord {
@@ -188,7 +191,7 @@ pub(super) fn walk(
         if order == Order::Down {
             records.reverse();
         }
-        let org = super::codec::key_org(place);
+        let org = key_org(place);
         for record in records {
             if (first..=last).contains(&key(org, record.seq)) && each(org, record)?.is_break() {
                 return Ok(());
@@ -334,32 +337,64 @@ pub(super) fn count_present(conn: &Connection, number: i64, (first, last): (i64,
     Ok(count)
 }
 
-/// Removes payloads with keys from `first` to `last`, about `most` of them in one call; how many there were. A row that holds others too
-/// is written anew without them, so that one event that is still needed keeps itself and nothing else.
-pub(super) fn remove(conn: &Connection, number: i64, (first, last): (i64, i64), most: usize) -> Outcome<u64> {
+/// Bytes that are removed in one call, about.
+const MOST_REMOVED: i64 = 512 << 10;
+
+/// What was removed.
+#[derive(Debug, Default)]
+pub(super) struct Removed {
+    /// Events.
+    pub(super) events: u64,
+    /// Their payloads, before they were compressed; only [`remove`] counts it.
+    pub(super) plain: u64,
+    /// What that takes off, by org: below zero.
+    pub(super) growth: Growth,
+    /// There may be more.
+    pub(super) more: bool,
+}
+
+impl Removed {
+    fn take_off(&mut self, place: i64, bytes: usize) {
+        *self.growth.entry(key_org(place)).or_default() -= len(bytes);
+    }
+}
+
+/// Removes payloads with keys from `first` to `last`, about `most` of them in one call. A row that holds others too is written anew without
+/// them, so that one event that is still needed keeps itself and nothing else.
+pub(super) fn remove(conn: &Connection, number: i64, (first, last): (i64, i64), most: usize) -> Outcome<Removed> {
     let mut statement = conn.prepare_cached(&covering(&format!("body_{number}"), "body, present", Order::Up))?;
     let mut rows = statement.query([first, last])?;
-    let (mut gone, mut changes) = (0, Vec::new());
+    let (mut gone, mut changes) = (Removed::default(), Vec::new());
     while let Some(row) = rows.next()? {
         let Some((from, to, all)) = held(row, Table::Bodies, first, last)? else { continue };
         let (place, there): (i64, i64) = (row.get(0)?, row.get(COLUMN + 1)?);
+        let bytes = blob(row, COLUMN)?;
         if all {
-            gone += uint(there).min(MAX_EVENTS as u64);
+            gone.events += uint(there).min(MAX_EVENTS as u64);
+            gone.plain += batch::payload_bytes(bytes).unwrap_or(bytes.len()) as u64;
+            gone.take_off(place, bytes.len());
             changes.push((place, None));
         } else {
-            let bytes = blob(row, COLUMN)?;
             let Some(mut payloads) = batch::read_body(bytes) else { continue };
             let inside = |at: usize| (from..=to).contains(&(place + len(at)));
             let removed = payloads.iter_mut().enumerate().filter_map(|(at, payload)| payload.take_if(|_| inside(at)));
-            let removed = removed.count();
+            let removed: Vec<Payload> = removed.collect();
+            gone.plain += removed.iter().map(|payload| payload.bytes.len() as u64).sum::<u64>();
+            let removed = removed.len();
             if removed == 0 {
                 continue;
             }
-            gone += removed as u64;
+            gone.events += removed as u64;
+            gone.take_off(place, bytes.len());
             let left = payloads.iter().flatten().count();
-            changes.push((place, (left > 0).then(|| (len(left), body(&payloads, !batch::is_plain(bytes))))));
+            let left = (left > 0).then(|| (len(left), body(&payloads, !batch::is_plain(bytes))));
+            if let Some((_, body)) = &left {
+                *gone.growth.entry(key_org(place)).or_default() += len(body.len());
+            }
+            changes.push((place, left));
         }
-        if gone >= most as u64 {
+        gone.more = gone.events >= most as u64 || gone.growth.values().sum::<i64>() <= -MOST_REMOVED;
+        if gone.more {
             break;
         }
     }
@@ -384,37 +419,38 @@ pub(super) enum Table {
     Bodies,
 }
 
-/// Deletes the first rows of a partition's table with keys from `first` to `last`, about as many as hold `most` events; how many events
-/// they held, and whether there may be more.
+/// Deletes the first rows of a partition's table with keys from `first` to `last`, about as many as hold `most` events.
 pub(super) fn delete_rows(
     conn: &Connection,
     number: i64,
     table: Table,
     (first, last): (i64, i64),
     most: usize,
-) -> Outcome<(u64, bool)> {
-    let (table, held) = match table {
-        Table::Heads => (format!("head_{number}"), "events"),
-        Table::Bodies => (format!("body_{number}"), "present"),
+) -> Outcome<Removed> {
+    let (table, held, blob) = match table {
+        Table::Heads => (format!("head_{number}"), "events", "head"),
+        Table::Bodies => (format!("body_{number}"), "present", "body"),
     };
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT key, {held} FROM {table} WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3"
+        "SELECT key, {held}, octet_length({blob}) FROM {table} WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3"
     ))?;
     let mut rows = statement.query([first, last, len(most)])?;
-    let (mut gone, mut to, mut more) = (0, None, false);
+    let (mut gone, mut to) = (Removed::default(), None);
     while let Some(row) = rows.next()? {
-        if gone >= most as u64 {
-            more = true;
+        if gone.events >= most as u64 {
+            gone.more = true;
             break;
         }
-        to = Some(row.get::<_, i64>(0)?);
-        gone += uint(row.get(1)?);
+        let place = row.get::<_, i64>(0)?;
+        to = Some(place);
+        gone.events += uint(row.get(1)?);
+        *gone.growth.entry(key_org(place)).or_default() -= row.get::<_, i64>(2)?;
     }
     drop(rows);
     if let Some(to) = to {
         conn.prepare_cached(&format!("DELETE FROM {table} WHERE key BETWEEN ?1 AND ?2"))?.execute([first, to])?;
     }
-    Ok((gone, more))
+    Ok(gone)
 }
 
 /// The first sequence of the org in the partition that was accepted at `since` or later; `last` is where the org's keys end.

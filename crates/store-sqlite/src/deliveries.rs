@@ -21,6 +21,7 @@ use toktra_siem_store::rules::parked::{ParkState, leave};
 use super::codec::json;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
+use super::lanes::Work;
 use super::rows;
 use super::streams::{self, StreamRow};
 use super::{Sqlite, append, aside, damage, open, overview, recount, settle, test_delivery, traffic};
@@ -35,7 +36,7 @@ impl DeliveryStore for Sqlite {
             self.readers.run("reading a leased stream", move |conn| Ok(streams::present(conn, stream)?.num)).await?;
         self.alone.check_owner(node, num).await?;
         let due = self.alone.is_due(num).await;
-        let found = self.writer.call_for(stream.connector, "reading a leased stream", move |engine| {
+        let found = self.writer.call_as(self.work_of(stream.connector), "reading a leased stream", move |engine| {
             let mut row = streams::present(&engine.conn, stream)?;
             let before = (row.counts, row.cursor);
             if due || row.counted_to() != Some(row.cursor) {
@@ -46,9 +47,10 @@ impl DeliveryStore for Sqlite {
                 row.store(&engine.conn)?;
             }
             let lease = Lease { stream, epoch: row.epoch };
-            Ok((row.num, lease, row.record(engine.org(row.org)?.head)))
+            Ok((row.num, row.org, lease, row.record(engine.org(row.org)?.head)))
         });
-        let (num, lease, record) = found.await?;
+        let (num, org, lease, record) = found.await?;
+        self.note_owner(stream.connector, org);
         self.alone.check_owner(node, num).await?;
         Ok((lease, record))
     }
@@ -56,7 +58,9 @@ impl DeliveryStore for Sqlite {
     async fn open(&self, lease: &Lease, open: Open) -> Result<()> {
         let lease = *lease;
         self.writer
-            .call_for(lease.stream.connector, "opening deliveries", move |engine| open::open(engine, &lease, &open))
+            .call_as(self.work_of(lease.stream.connector).opening(&open), "opening deliveries", move |engine| {
+                open::open(engine, &lease, &open)
+            })
             .await
     }
 
@@ -73,20 +77,17 @@ impl DeliveryStore for Sqlite {
     }
 
     async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<()> {
-        let (lease, late) = (*lease, settlement.may_be_late());
-        let (connector, context) = (lease.stream.connector, "settling a delivery");
+        let lease = *lease;
+        let kind = self.work_of(lease.stream.connector).settling(&settlement);
+        let kind = Work { urgent: !settlement.may_be_late(), ..kind };
         let work = move |engine: &mut _| settle::settle(engine, &lease, &settlement);
-        if late {
-            self.writer.call_late(connector, context, work).await
-        } else {
-            self.writer.call_for(connector, context, work).await
-        }
+        self.writer.call_as(kind, "settling a delivery", work).await
     }
 
     async fn set_breaker(&self, lease: &Lease, breaker: Breaker) -> Result<()> {
         let lease = *lease;
         self.writer
-            .call_for(lease.stream.connector, "storing a breaker", move |engine| {
+            .call_as(self.work_of(lease.stream.connector), "storing a breaker", move |engine| {
                 let mut row = streams::leased(&engine.conn, &lease)?;
                 row.switch(&engine.conn, &breaker, true, engine.now())?;
                 row.store(&engine.conn)
@@ -104,7 +105,7 @@ impl DeliveryStore for Sqlite {
     ) -> Result<Option<BacklogRange>> {
         let lease = *lease;
         self.writer
-            .call_for(lease.stream.connector, "recovering a stream", move |engine| {
+            .call_as(self.work_of(lease.stream.connector), "recovering a stream", move |engine| {
                 let mut row = streams::leased(&engine.conn, &lease)?;
                 if rows::range_exists(&engine.conn, range)? {
                     return Err(Fault::conflict(format!("there is a backlog range {range} already")));
@@ -119,7 +120,7 @@ impl DeliveryStore for Sqlite {
 
     async fn tell_outage(&self, stream: StreamId, since: Timestamp, told: usize) -> Result<()> {
         self.writer
-            .call_for(stream.connector, "noting what was told of an outage", move |engine| {
+            .call_as(self.work_of(stream.connector), "noting what was told of an outage", move |engine| {
                 let mut row = streams::present(&engine.conn, stream)?;
                 let mut outages = row.outages();
                 outage::tell(&mut outages, since, told);
@@ -169,7 +170,7 @@ impl DeliveryStore for Sqlite {
     async fn expire_parked(&self, lease: &Lease, seqs: Vec<Seq>, _now: Timestamp) -> Result<()> {
         let lease = *lease;
         self.writer
-            .call_for(lease.stream.connector, "expiring parked events", move |engine| {
+            .call_as(self.work_of(lease.stream.connector), "expiring parked events", move |engine| {
                 let mut row = streams::leased(&engine.conn, &lease)?;
                 for seq in &seqs {
                     expire_one(engine, &mut row, *seq)?;

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, params};
 use tokio::sync::watch;
 use toktra_siem_core::event::StoredEvent;
-use toktra_siem_core::ids::{EventId, OrgId, Seq};
+use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::error::StoreError;
 use toktra_siem_store::next::Offers;
@@ -24,13 +24,14 @@ use super::append::Pending;
 use super::checkpoint;
 use super::codec::{uint, uuid};
 use super::damage;
-use super::evict::Position;
+use super::evict::Pass;
 use super::fault::{Fault, Judge, Outcome, Verdict};
 use super::ids::{IdMap, keeper};
 use super::open;
 use super::partition::{Loaded, Partitions};
 use super::ring::Ring;
 use super::space::Space;
+use super::stored::{Growth, Stored};
 use super::writer::Writer;
 
 /// What the writer shares with whoever reads.
@@ -44,6 +45,10 @@ pub(super) struct Shared {
     pub(super) maps: RwLock<Vec<(i64, SharedIds)>>,
     /// Streams that wait for the next events.
     pub(super) offers: Offers,
+    /// Bytes that the events of each org take, by the org's number.
+    pub(super) stored: RwLock<HashMap<i64, u64>>,
+    /// Whose the connectors are that somebody works on.
+    pub(super) owners: RwLock<HashMap<ConnectorId, OrgId>>,
 }
 
 /// Ids that the writer adds to while others look.
@@ -105,6 +110,8 @@ pub(super) struct Engine {
     pub(super) orgs: HashMap<OrgId, OrgState>,
     /// The open partition and the young sealed ones.
     pub(super) partitions: Partitions,
+    /// What the runs of each org take.
+    pub(super) stored: Stored,
     /// The newest acceptance time of all orgs: partitions are rolled by it.
     pub(super) accepted_at: Timestamp,
     /// What becomes visible with the commit.
@@ -118,7 +125,7 @@ pub(super) struct Engine {
     /// Partitions of which a page could not be read since the start.
     pub(super) damaged: HashSet<i64>,
     /// Where a pass that makes room has come to.
-    pub(super) eviction: Option<Position>,
+    pub(super) eviction: Option<Pass>,
     /// As opened.
     pub(super) options: SqliteOptions,
     /// The time by which things age.
@@ -138,6 +145,8 @@ pub(super) struct Engine {
     pub(super) room: Option<u64>,
     /// The partition that was open when this transaction began.
     pub(super) began_in: Option<i64>,
+    /// What the runs that were written last in it take.
+    pub(super) written: Growth,
     /// No other partition could be begun since the start: a table that is made moves a page out of its way, which may be damaged.
     pub(super) stays: bool,
 }
@@ -157,13 +166,16 @@ impl Engine {
             ring: Mutex::new(Ring::new(options.ring_bytes)),
             maps: RwLock::default(),
             offers: Offers::default(),
+            stored: RwLock::default(),
+            owners: RwLock::default(),
         });
         let aging = Arc::new(aging(&conn, &options)?);
-        let (orgs, Loaded { partitions, accepted_at, .. }) = read_state(&conn, &aging)?;
+        let (orgs, Loaded { partitions, accepted_at, .. }, stored) = read_state(&conn, &aging)?;
         let mut engine = Self {
             conn,
             orgs,
             partitions,
+            stored,
             accepted_at,
             effects: Effects::all(),
             pending: Pending::default(),
@@ -182,6 +194,7 @@ impl Engine {
             changes: 0,
             room: None,
             began_in: None,
+            written: Growth::default(),
             stays: false,
         };
         engine.note_seen_now();
@@ -262,6 +275,13 @@ impl Engine {
     /// Shows what the group did.
     pub(super) fn committed(&mut self) {
         let effects = std::mem::take(&mut self.effects);
+        if effects.orgs {
+            self.share_orgs();
+        }
+        let changed = self.stored.take_changed();
+        if !changed.is_empty() {
+            self.shared.stored.write().extend(changed);
+        }
         if effects.maps {
             *self.shared.maps.write() = self.partitions.maps();
         }
@@ -353,17 +373,17 @@ impl Engine {
         self.space.refused(Shortage::FileSystem, None);
     }
 
-    /// `Full` where the disk budget or the file system has no room for this many bytes more. The reserve is not offered to appends, so that
-    /// deliveries can still be recorded and payloads be trimmed.
-    pub(super) fn claim_room(&mut self, bytes: u64) -> Outcome<()> {
+    /// `Full` where the disk budget or the file system has no room for this many bytes more of these orgs. The reserve is not offered to
+    /// appends, so that deliveries can still be recorded and payloads be trimmed; and the last of the rest not to orgs with more than an equal part.
+    pub(super) fn claim_room(&mut self, orgs: &[i64], bytes: u64) -> Outcome<()> {
         let Some(budget) = self.options.max_bytes else { return Ok(()) };
         let room = match self.room {
             Some(room) => room,
             None => self.left_of(budget)?,
         };
         self.room = Some(room);
-        if bytes > room {
-            let limit = budget.saturating_sub(self.options.reserve);
+        let limit = budget.saturating_sub(self.options.reserve);
+        if self.takes_from_others(orgs, bytes, room, limit) || bytes > room {
             self.space.refused(Shortage::Budget, Some((limit, limit.saturating_sub(room))));
             return Err(StoreError::Full.into());
         }
@@ -376,7 +396,7 @@ impl Engine {
     }
 
     /// What events may still fill of the disk budget.
-    fn left_of(&self, budget: u64) -> Outcome<u64> {
+    pub(super) fn left_of(&self, budget: u64) -> Outcome<u64> {
         Ok(budget.saturating_sub(self.options.reserve).saturating_sub(self.used_bytes()?))
     }
 
@@ -387,9 +407,12 @@ impl Engine {
 
     /// What the database holds on disk, free pages left out, its log included.
     pub(super) fn used_bytes(&self) -> Outcome<u64> {
-        let wal = self.path.with_extension("db-wal");
-        let log = std::fs::metadata(wal).map_or(0, |m| m.len());
-        Ok(super::vitals::pages_in_use(&self.conn)? + log)
+        Ok(super::vitals::pages_in_use(&self.conn)? + self.log_bytes())
+    }
+
+    /// The length of the log.
+    pub(super) fn log_bytes(&self) -> u64 {
+        std::fs::metadata(self.path.with_extension("db-wal")).map_or(0, |found| found.len())
     }
 
     /// Brings the log into the database and closes it. After a failure of the disk (`poisoned`) nothing is moved any more: the next
@@ -412,19 +435,6 @@ impl Engine {
     }
 }
 
-impl std::fmt::Debug for SqliteOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqliteOptions")
-            .field("max_bytes", &self.max_bytes)
-            .field("reserve", &self.reserve)
-            .field("ring_bytes", &self.ring_bytes)
-            .field("partition_rows", &self.partition_rows)
-            .field("partition_bytes", &self.partition_bytes)
-            .field("ids", &self.ids)
-            .finish_non_exhaustive()
-    }
-}
-
 /// The milestone that moves: how far time was seen to pass.
 const SEEN: &str = "time-seen";
 
@@ -435,8 +445,8 @@ fn aging(conn: &Connection, options: &SqliteOptions) -> Outcome<Aging> {
     Ok(Aging::new(Arc::clone(&options.clock), options.clock_trust, seen.map(Timestamp)))
 }
 
-/// Orgs with their heads, and partitions.
-pub(super) fn read_state(conn: &Connection, aging: &Aging) -> Outcome<(HashMap<OrgId, OrgState>, Loaded)> {
+/// Orgs with their heads, partitions, and what each org takes.
+pub(super) fn read_state(conn: &Connection, aging: &Aging) -> Outcome<(HashMap<OrgId, OrgState>, Loaded, Stored)> {
     let mut orgs = read_orgs(conn)?;
     let loaded = Partitions::load(conn, aging.now())?;
     let by_num: HashMap<i64, OrgId> = orgs.iter().map(|(id, org)| (org.num, *id)).collect();
@@ -445,7 +455,9 @@ pub(super) fn read_state(conn: &Connection, aging: &Aging) -> Outcome<(HashMap<O
             (org.head, org.accepted_at) = (*head, *accepted_at);
         }
     }
-    Ok((orgs, loaded))
+    let nothing = HashMap::new();
+    let stored = Stored::load(conn, loaded.partitions.open.as_ref().map_or(&nothing, |open| &open.sizes))?;
+    Ok((orgs, loaded, stored))
 }
 
 fn read_orgs(conn: &Connection) -> Outcome<HashMap<OrgId, OrgState>> {

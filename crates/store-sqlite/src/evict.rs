@@ -1,9 +1,12 @@
-//! Room under the disk budget, and on a file system that others fill: payloads that nobody waits for go before their time, the oldest first.
+//! Room under the disk budget, and on a file system that others fill: payloads that nobody waits for go before their time. The org whose events
+//! take most gives way first, its oldest payloads first (ADR 0051).
 //!
 //! A payload is needed as long as a stream may still send it: before its cursor has come to it, in a backlog range, in an open delivery,
 //! or parked. All others are deleted where they are: a run that holds both is written anew without them. The needed ones stay in their
 //! partition rather than being copied out of it: SQLite merges pages as they empty, so what is left takes little more than its own size,
 //! and reads have no second place to look at. A partition without a payload is dropped. Compact records stay, and with them history and the search for duplicates.
+
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use toktra_siem_core::delivery::Delivery;
@@ -15,6 +18,7 @@ use super::codec::{int, key, uint};
 use super::engine::Engine;
 use super::expire::{ROWS, Turn};
 use super::fault::Outcome;
+use super::stored::is_kept_for_others;
 use super::streams::{self, StreamRow};
 use super::{SqliteOptions, rows};
 
@@ -25,11 +29,22 @@ const PARTITIONS: u64 = 16;
 /// What an event takes at least, payload and record, for the number of events in a partition.
 const EVENT_BYTES: u64 = 256;
 
-/// Where a pass over the payloads has come to.
+/// Extents in which nothing may go that one turn passes by at most.
+const PASSED_BY: usize = 16;
+
+/// How far a pass over the payloads has come.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    /// In the events of each org that had to give way.
+    positions: HashMap<i64, Position>,
+    /// Orgs that have nothing more to give.
+    spent: HashSet<i64>,
+}
+
+/// A place in the events of an org: what lies before it may not go.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Position {
+struct Position {
     partition: i64,
-    org: i64,
     after: Seq,
 }
 
@@ -70,59 +85,101 @@ impl Engine {
     }
 }
 
-/// One turn. A pass begins when nine tenths of the budget are used, and ends at eight, or where nothing is left to look at; the same where the
+/// One turn. A pass begins when nine tenths of the budget are used, and ends at eight, or where nothing is left that may go; the same where the
 /// file system is nearly full.
 pub(super) fn evict(engine: &mut Engine, _: Retention, done: &mut Expired) -> Outcome<Turn> {
     let under_way = engine.eviction.take();
     if !engine.wants_room(under_way.is_some())? {
+        engine.stored.has_room();
         return Ok(Turn::Idle);
     }
-    let position = under_way.unwrap_or_default();
-    let Some(extent) = next_extent(&engine.conn, position)? else { return Ok(Turn::Idle) };
-    engine.looks_into(extent.partition);
-    engine.eviction = Some(if engine.is_damaged(extent.partition) {
-        Position { partition: extent.partition + 1, ..Position::default() }
-    } else {
-        evict_from(&engine.conn, extent, position, done)?
-    });
+    let mut pass = under_way.unwrap_or_default();
+    for _ in 0..PASSED_BY {
+        let Some((org, most)) = engine.gives_way(&pass)? else { return Ok(Turn::Idle) };
+        let position = pass.positions.get(&org).copied().unwrap_or_default();
+        let Some(extent) = next_extent(&engine.conn, org, position)? else {
+            // Nobody else may be let in, so that the partition would stay open for ever.
+            if most == 1 && engine.is_in_open(org) {
+                engine.seal_partition()?;
+                continue;
+            }
+            pass.spent.insert(org);
+            continue;
+        };
+        engine.looks_into(extent.partition);
+        let before = done.evicted;
+        let next = if engine.is_damaged(extent.partition) {
+            Position { partition: extent.partition + 1, ..Position::default() }
+        } else {
+            evict_from(engine, extent, (position, most), done)?
+        };
+        pass.positions.insert(org, next);
+        if done.evicted > before {
+            break;
+        }
+    }
+    engine.eviction = Some(pass);
     Ok(Turn::More)
 }
 
-fn next_extent(conn: &Connection, position: Position) -> Outcome<Option<Extent>> {
+impl Engine {
+    /// Whose payloads go next, and about how many of them in one turn. The org that takes most gives way first, and none that takes less than an equal part. If nothing more can be had
+    /// from those, and next to nothing is left of the budget, an org gives way to what it wants to append itself, a run at a time. If others than orgs have
+    /// filled the file system, all of them give way, the largest first.
+    fn gives_way(&self, pass: &Pass) -> Outcome<Option<(i64, usize)>> {
+        let anyone = self.is_short_of_room(true) && !self.uses_more_than(8)?;
+        if let Some(org) = self.stored.largest(&pass.spent, anyone) {
+            return Ok(Some((org, ROWS)));
+        }
+        let Some(budget) = self.options.max_bytes else { return Ok(None) };
+        let limit = budget.saturating_sub(self.options.reserve);
+        let full = is_kept_for_others(self.left_of(budget)?, limit);
+        Ok(self.stored.wanting(&pass.spent).filter(|_| full).map(|org| (org, 1)))
+    }
+}
+
+fn next_extent(conn: &Connection, org: i64, position: Position) -> Outcome<Option<Extent>> {
     let mut statement = conn.prepare_cached(
-        "SELECT p.number, e.org, e.first_seq, e.last_seq FROM partition p JOIN extent e ON e.partition = p.number
-         WHERE p.sealed = 1 AND p.payload = 1 AND (p.number, e.org) >= (?1, ?2) ORDER BY p.number, e.org LIMIT 1",
+        "SELECT e.partition, e.first_seq, e.last_seq FROM extent e JOIN partition p ON p.number = e.partition
+         WHERE e.org = ?1 AND e.partition >= ?2 AND p.sealed = 1 AND p.payload = 1 ORDER BY e.partition LIMIT 1",
     )?;
-    let found = statement.query_row(params![position.partition, position.org], |row| {
+    let found = statement.query_row(params![org, position.partition], |row| {
         let seq = |index: usize| row.get::<_, i64>(index).map(|n| Seq(uint(n)));
-        Ok(Extent { partition: row.get(0)?, org: row.get(1)?, first: seq(2)?, last: seq(3)? })
+        Ok(Extent { partition: row.get(0)?, org, first: seq(1)?, last: seq(2)? })
     });
     Ok(found.optional()?)
 }
 
 /// Deletes a piece of the extent's payloads that nobody needs; where to go on.
-fn evict_from(conn: &Connection, extent: Extent, position: Position, done: &mut Expired) -> Outcome<Position> {
+fn evict_from(
+    engine: &mut Engine,
+    extent: Extent,
+    (position, most): (Position, usize),
+    done: &mut Expired,
+) -> Outcome<Position> {
     let Extent { partition, org, first, last } = extent;
-    let same = (position.partition, position.org) == (partition, org);
-    let from = if same { position.after.next().max(first) } else { first };
-    let streams: Vec<StreamRow> = streams::of_org(conn, org)?.into_iter().filter(|s| !s.removed).collect();
+    let from = if position.partition == partition { position.after.next().max(first) } else { first };
+    let streams: Vec<StreamRow> =
+        streams::of_org(&engine.conn, org)?.into_iter().filter(|stream| !stream.removed).collect();
     // Behind the slowest cursor everything is needed.
     let reached = streams.iter().map(StreamRow::surely_at).min().unwrap_or(last).min(last);
     let to = reached.min(Seq(from.0 + SEQUENCES - 1));
     let mut gone = 0;
-    for (start, end) in unneeded(conn, &streams, from, to)? {
-        let removed = batch::remove(conn, partition, (key(org, start), key(org, end)), ROWS)?;
-        done.evicted += removed;
-        gone += removed;
-        if gone >= ROWS as u64 {
-            return Ok(Position { partition, org, after: Seq(start.0 - 1) });
+    for (start, end) in unneeded(&engine.conn, &streams, from, to)? {
+        let removed = batch::remove(&engine.conn, partition, (key(org, start), key(org, end)), most)?;
+        engine.resized(partition, &removed.growth)?;
+        engine.stored.gave(org, removed.plain);
+        done.evicted += removed.events;
+        gone += removed.events;
+        if removed.more || gone >= most as u64 {
+            return Ok(Position { partition, after: Seq(start.0 - 1) });
         }
     }
     if to < reached {
-        return Ok(Position { partition, org, after: to });
+        return Ok(Position { partition, after: to });
     }
-    drop_if_empty(conn, partition)?;
-    Ok(Position { partition, org: org + 1, after: Seq(0) })
+    drop_if_empty(&engine.conn, partition)?;
+    Ok(Position { partition: partition + 1, ..Position::default() })
 }
 
 /// What lies between `from` and `to` and is needed by none of the streams, as first and last sequences, ascending.

@@ -21,7 +21,7 @@ use toktra_siem_store::in_flight::{give_up, is_in_flight};
 use toktra_siem_store::rules::count;
 use toktra_siem_store::rules::time::STEP;
 
-use super::batch::{self, Table};
+use super::batch::{self, Removed, Table};
 use super::codec::{from_json, int, json, len, uint};
 use super::damage;
 use super::deliveries::expire_one;
@@ -166,10 +166,9 @@ fn expire_payloads(engine: &mut Engine, retention: Retention, done: &mut Expired
         return account(engine, number, done);
     }
     let damaged = engine.is_damaged(number);
-    let (gone, more) =
-        if damaged { (0, false) } else { batch::delete_rows(&engine.conn, number, Table::Bodies, ALL, ROWS)? };
-    done.payloads += gone;
-    if !more {
+    let gone = delete_rows(engine, number, Table::Bodies)?;
+    done.payloads += gone.events;
+    if !gone.more {
         if damaged {
             tell_left(number, "body");
         } else {
@@ -178,6 +177,16 @@ fn expire_payloads(engine: &mut Engine, retention: Retention, done: &mut Expired
         engine.conn.execute("UPDATE partition SET payload = 0 WHERE number = ?1", [number])?;
     }
     Ok(Turn::More)
+}
+
+/// Deletes the first rows of a partition's table; nothing of one that cannot be read.
+fn delete_rows(engine: &mut Engine, number: i64, table: Table) -> Outcome<Removed> {
+    if engine.is_damaged(number) {
+        return Ok(Removed::default());
+    }
+    let gone = batch::delete_rows(&engine.conn, number, table, ALL, ROWS)?;
+    engine.resized(number, &gone.growth)?;
+    Ok(gone)
 }
 
 impl Engine {
@@ -347,10 +356,9 @@ fn expire_records(engine: &mut Engine, retention: Retention, done: &mut Expired)
         return Ok(Turn::More);
     }
     tally::forget(&engine.conn, number)?;
-    let (gone, more) =
-        if damaged { (0, false) } else { batch::delete_rows(&engine.conn, number, Table::Heads, ALL, ROWS)? };
-    done.records += gone;
-    if !more {
+    let gone = delete_rows(engine, number, Table::Heads)?;
+    done.records += gone.events;
+    if !gone.more {
         if !ids::remove(&engine.conn, number, damaged)? {
             return Ok(Turn::More);
         }
@@ -360,6 +368,7 @@ fn expire_records(engine: &mut Engine, retention: Retention, done: &mut Expired)
             engine.conn.execute_batch(&format!("DROP TABLE head_{number}"))?;
         }
         forget_damage(&engine.conn, number)?;
+        engine.forget_sizes(number)?;
         engine.conn.execute("DELETE FROM extent WHERE partition = ?1", [number])?;
         engine.conn.execute("DELETE FROM partition WHERE number = ?1", [number])?;
         engine.partitions.forget(number);

@@ -7,7 +7,7 @@
 //!   ones take less room. [`convert`]: older layouts.
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up. [`damage`]: those that are not what was accepted any more.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
-//!   budget. [`space`]: room on the file system.
+//!   budget, by what each org takes ([`stored`]). [`space`]: room on the file system.
 //! - [`jobs`]: what people ask to be sent again, or given up.
 //! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file. [`place`]: why
 //!   a file cannot be used. [`placed`], [`aside`], [`standin`]: rows that are damaged. [`at_rest`]: all of it as the server's commands see it.
@@ -37,6 +37,7 @@ mod at_rest;
 mod audit;
 mod backup;
 mod batch;
+mod causes;
 mod channels;
 mod check;
 mod checkpoint;
@@ -61,6 +62,7 @@ mod ids;
 mod insight;
 mod jobs;
 mod kept;
+mod lanes;
 mod log;
 mod migrate;
 mod open;
@@ -83,6 +85,7 @@ mod rows;
 mod settle;
 mod space;
 mod standin;
+mod stored;
 mod streams;
 mod swap;
 mod sweep;
@@ -138,6 +141,19 @@ impl Default for SqliteOptions {
             partition_bytes: 1 << 30,
             ids: IdSizes::default(),
         }
+    }
+}
+
+impl std::fmt::Debug for SqliteOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteOptions")
+            .field("max_bytes", &self.max_bytes)
+            .field("reserve", &self.reserve)
+            .field("ring_bytes", &self.ring_bytes)
+            .field("partition_rows", &self.partition_rows)
+            .field("partition_bytes", &self.partition_bytes)
+            .field("ids", &self.ids)
+            .finish_non_exhaustive()
     }
 }
 

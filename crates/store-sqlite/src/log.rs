@@ -1,5 +1,6 @@
 //! [`EventLog`] of the embedded backend.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -79,6 +80,12 @@ impl EventLog for Sqlite {
 
     async fn crowded(&self) -> Result<bool> {
         self.writer.call("measuring the database", |engine| engine.is_crowded()).await
+    }
+
+    async fn stored_bytes(&self) -> Result<HashMap<OrgId, u64>> {
+        let stored = self.shared.stored.read();
+        let of = |org: &OrgHead| stored.get(&org.num).copied().unwrap_or(0);
+        Ok(self.shared.orgs.read().iter().map(|(id, org)| (*id, of(org))).collect())
     }
 }
 

@@ -10,6 +10,7 @@ use toktra_siem_store::error::{Result, StoreError};
 use super::checkpoint;
 use super::convert;
 use super::fault::failure;
+use super::stored;
 
 /// Marks the file as ours ("TkSI"), so that another program's database is not taken for one.
 pub(super) const APPLICATION_ID: i64 = 0x546b_5349;
@@ -27,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0010_ids.sql"),
     include_str!("../migrations/0011_batches.sql"),
     include_str!("../migrations/0012_nodes.sql"),
+    include_str!("../migrations/0013_stored.sql"),
 ];
 /// Of a fresh file. Larger than the usual 4 KiB: an event of 800 bytes then rarely needs an overflow page.
 pub(super) const PAGE_SIZE: u32 = 8192;
@@ -61,6 +63,7 @@ fn bring_along(conn: &Connection) -> Result<(i64, usize)> {
     const CONTEXT: &str = "bringing the stored events to the newest layout";
     let from = lay_out(conn)?;
     let parts = convert::all(conn).map_err(|fault| fault.into_error(CONTEXT))?;
+    stored::count(conn).map_err(|fault| fault.into_error(CONTEXT))?;
     if from < newest() || parts > 0 {
         checkpoint::finish(conn).map_err(|error| failure(&error, CONTEXT))?;
     }

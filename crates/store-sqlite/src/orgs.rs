@@ -176,6 +176,7 @@ fn delete_org(engine: &mut Engine, org: OrgId, entry: &AuditEntry) -> Outcome<u6
         }
         given_up += most;
         connectors::forget(conn, record.connector.id)?;
+        engine.forget_owner(record.connector.id);
     }
     people::forget(conn, num)?;
     kept::forget_org(conn, org)?;

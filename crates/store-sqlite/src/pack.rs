@@ -15,6 +15,7 @@ use super::codec::{key_org, key_seq, len};
 use super::engine::Engine;
 use super::fault::Outcome;
 use super::migrate::open_reader;
+use super::stored::Growth;
 use super::writer::Writer;
 
 /// Bytes written in one piece: about 2 ms of the writer's time.
@@ -170,6 +171,8 @@ impl Engine {
         }
         let mut unchanged =
             conn.prepare_cached(&format!("SELECT 1 FROM {name} WHERE key = ?1 AND events = ?2 AND {same} = ?3"))?;
+        let mut length = conn.prepare_cached(&format!("SELECT octet_length({blob}) FROM {name} WHERE key = ?1"))?;
+        let mut growth = Growth::new();
         let mut delete = conn.prepare_cached(&format!("DELETE FROM {name} WHERE key = ?1"))?;
         let mut insert = conn
             .prepare_cached(&format!("INSERT INTO {name} (key, events, {second}, {blob}) VALUES (?1, ?2, ?3, ?4)"))?;
@@ -182,11 +185,15 @@ impl Engine {
             if !same {
                 continue;
             }
+            let own = growth.entry(key_org(*first)).or_default();
             for (key, ..) in &row.old {
+                *own -= length.query_row([key], |row| row.get::<_, i64>(0))?;
                 delete.execute([key])?;
             }
             insert.execute(params![first, row.events, row.second, row.bytes])?;
+            *own += len(row.bytes.len());
         }
-        Ok(())
+        drop((unchanged, length, delete, insert));
+        self.resized(number, &growth)
     }
 }

@@ -19,6 +19,7 @@ use super::ends;
 use super::engine::{Engine, SharedIds};
 use super::fault::Outcome;
 use super::ids::{self, DUPLICATES_MS, Hash, Hasher, IdMap, Known};
+use super::stored;
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
@@ -39,6 +40,10 @@ pub(super) struct OpenPartition {
     pub(super) ids: SharedIds,
     /// First and last sequence of each org in it, by the org's number.
     pub(super) extents: HashMap<i64, (Seq, Seq)>,
+    /// What its runs take of each org, by the org's number.
+    pub(super) sizes: HashMap<i64, u64>,
+    /// [`Self::bytes`] when that was noted last.
+    pub(super) noted: u64,
     /// The present transaction has appended to it, and the catalogue does not know yet.
     pub(super) uncatalogued: bool,
     /// Inserts a head; kept, since it is asked for with every group.
@@ -59,6 +64,8 @@ impl OpenPartition {
             bytes: 0,
             ids: Arc::default(),
             extents: HashMap::new(),
+            sizes: HashMap::new(),
+            noted: 0,
             uncatalogued: false,
             insert_head,
             insert_body,
@@ -115,6 +122,7 @@ impl Partitions {
                 rows: uint(row.get(4)?),
                 bytes: uint(row.get(5)?),
                 ids,
+                sizes: stored::of_open(conn, number, scanned.extents.keys().copied())?,
                 extents: scanned.extents,
                 ..OpenPartition::new(number, Timestamp(row.get(2)?))
             });
@@ -274,7 +282,7 @@ impl Engine {
             .prepare_cached("UPDATE partition SET rows = ?2, bytes = ?3, last_at = ?4 WHERE number = ?1")?
             .execute(params![open.number, int(open.rows), int(open.bytes), open.last_at.0])?;
         open.uncatalogued = false;
-        Ok(())
+        stored::note(&self.conn, open)
     }
 
     /// Seals the open partition, if there is one: it is not written to any more, except to remove from it.
@@ -285,12 +293,14 @@ impl Engine {
         let number = open.number;
         self.conn.execute("UPDATE partition SET sealed = 1 WHERE number = ?1", [number])?;
         {
-            let mut extent = self
-                .conn
-                .prepare_cached("INSERT INTO extent (org, partition, first_seq, last_seq) VALUES (?1, ?2, ?3, ?4)")?;
+            let mut extent = self.conn.prepare_cached(
+                "INSERT INTO extent (org, partition, first_seq, last_seq, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?;
             for (org, (first, last)) in &open.extents {
-                extent.execute(params![org, number, int(first.0), int(last.0)])?;
+                let bytes = open.sizes.get(org).copied().unwrap_or(0);
+                extent.execute(params![org, number, int(first.0), int(last.0), int(bytes)])?;
             }
+            self.conn.execute("DELETE FROM growing", [])?;
             let mut head = self.conn.prepare_cached("UPDATE org SET head = ?2, accepted_at = ?3 WHERE num = ?1")?;
             for org in self.orgs.values().filter(|org| open.extents.contains_key(&org.num)) {
                 head.execute(params![org.num, int(org.head.0), org.accepted_at.0])?;

@@ -10,7 +10,8 @@ use toktra_siem_store::deliveries::BacklogRange;
 use toktra_siem_store::org::LastAttempt;
 use toktra_siem_store::rules::parked::{ParkState, ParkedRow};
 
-use super::codec::{Word, from_json, int, json, json_opt, members, members_columns, small, text, uint, uuid};
+use super::causes;
+use super::codec::{Word, from_json, int, json_opt, members, members_columns, small, text, uint, uuid};
 use super::fault::{Fault, Outcome};
 use super::streams::StreamRow;
 
@@ -298,8 +299,8 @@ fn descends(conn: &Connection, stream: i64, mut id: DeliveryId, from: DeliveryId
     }
 }
 
-/// Parks an event, or parks it again after its recovery failed.
-pub(super) fn park(conn: &Connection, stream: i64, p: &Parked) -> Outcome<()> {
+/// Parks an event, or parks it again after its recovery failed; `cause` as [`super::causes`] keeps it.
+pub(super) fn park(conn: &Connection, stream: i64, p: &Parked, cause: &str) -> Outcome<()> {
     conn.prepare_cached(
         "INSERT INTO parked (stream, seq, events, kind, cause, delivery, since, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)
          ON CONFLICT (stream, seq) DO UPDATE SET events = excluded.events, kind = excluded.kind, cause = excluded.cause,
@@ -310,7 +311,7 @@ pub(super) fn park(conn: &Connection, stream: i64, p: &Parked) -> Outcome<()> {
         int(p.seq.0),
         int(p.events),
         p.kind.number(),
-        json(&p.cause)?,
+        cause,
         p.delivery.0.as_bytes(),
         p.since.0
     ])?;
@@ -319,9 +320,10 @@ pub(super) fn park(conn: &Connection, stream: i64, p: &Parked) -> Outcome<()> {
 
 /// The parked row of an event, whatever became of it.
 pub(super) fn parked_row(conn: &Connection, stream: i64, seq: Seq) -> Outcome<Option<ParkedRow>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT seq, events, kind, cause, delivery, since, state, link FROM parked WHERE stream = ?1 AND seq = ?2",
-    )?;
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT seq, events, kind, {}, delivery, since, state, link FROM parked WHERE stream = ?1 AND seq = ?2",
+        causes::TEXT
+    ))?;
     let mut rows = statement.query(params![stream, int(seq.0)])?;
     rows.next()?.map(parked).transpose()
 }
@@ -334,10 +336,11 @@ pub(super) fn waiting(
     after: Seq,
     limit: usize,
 ) -> Outcome<Vec<Parked>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT seq, events, kind, cause, delivery, since, state, link FROM parked INDEXED BY parked_waiting
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT seq, events, kind, {}, delivery, since, state, link FROM parked INDEXED BY parked_waiting
          WHERE stream = ?1 AND kind = ?2 AND seq > ?3 AND state = 0 ORDER BY seq LIMIT ?4",
-    )?;
+        causes::TEXT
+    ))?;
     statement
         .query_and_then(params![stream, kind.number(), int(after.0), super::codec::len(limit)], |row| {
             Ok(parked(row)?.parked)

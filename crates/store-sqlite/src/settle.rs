@@ -3,11 +3,13 @@
 use rusqlite::{Connection, params};
 use toktra_siem_core::delivery::{Delivery, ParkKind, Status};
 use toktra_siem_core::members::Members;
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::deliveries::{Lease, Settlement};
 use toktra_siem_store::error::StoreError;
 use toktra_siem_store::rules;
 use toktra_siem_store::rules::parked::ParkState;
 
+use super::causes::Causes;
 use super::codec::{Word, int};
 use super::damage;
 use super::engine::Engine;
@@ -38,7 +40,7 @@ pub(super) fn settle(engine: &mut Engine, lease: &Lease, settlement: &Settlement
     }
     stream.counts += settlement.counts;
     if rules::settle::distributes(&before, settlement) {
-        move_parked(conn, &mut stream, &before, settlement)?;
+        move_parked(conn, &mut stream, &before, settlement, engine.now())?;
     }
     hold(conn, &mut stream, settlement)?;
     jobs::settled(conn, &before, delivery, &settlement.children, engine.now())?;
@@ -58,10 +60,17 @@ pub(super) fn settle(engine: &mut Engine, lease: &Lease, settlement: &Settlement
 }
 
 /// What this settlement parks, what has arrived, and what expired on its way.
-fn move_parked(conn: &Connection, stream: &mut StreamRow, before: &Delivery, settlement: &Settlement) -> Outcome<()> {
+fn move_parked(
+    conn: &Connection,
+    stream: &mut StreamRow,
+    before: &Delivery,
+    settlement: &Settlement,
+    now: Timestamp,
+) -> Outcome<()> {
+    let mut causes = Causes::of(&settlement.parked, now);
     for parked in &settlement.parked {
         if !damage::rejected(conn, stream, parked)? {
-            rows::park(conn, stream.num, parked)?;
+            rows::park(conn, stream.num, parked, &causes.column(conn, &parked.cause)?)?;
         }
     }
     damage::expired(conn, stream, rules::settle::expired(before, settlement))?;

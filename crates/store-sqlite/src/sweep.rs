@@ -12,7 +12,7 @@ use super::engine::Engine;
 use super::expire::{OldDelivery, ROWS, Turn, old_deliveries};
 use super::fault::Outcome;
 use super::streams::{self, StreamRow};
-use super::{Sqlite, jobs};
+use super::{Sqlite, causes, jobs};
 
 /// Streams looked at in one turn of the writer.
 const STREAMS: i64 = 64;
@@ -31,6 +31,9 @@ pub(super) async fn deliveries(store: &Sqlite, retention: Retention, total: &mut
     let gone = store.writer.call("removing old jobs", move |engine| jobs::sweep(&engine.conn, before, ROWS)).await?;
     total.more |= gone == ROWS;
     let gone = store.writer.call("removing old audit entries", move |engine| sweep_audit(engine, before)).await?;
+    total.more |= gone == ROWS;
+    let gone =
+        store.writer.call("removing old causes", move |engine| causes::sweep(&engine.conn, before, ROWS)).await?;
     total.more |= gone == ROWS;
     Ok(())
 }
@@ -118,15 +121,17 @@ pub(super) fn purge_org(engine: &mut Engine, _: Retention, done: &mut Expired) -
             continue;
         }
         if payload {
-            let (gone, _) = batch::delete_rows(&engine.conn, number, Table::Bodies, keys_of(org), ROWS)?;
-            done.payloads += gone;
-            if gone > 0 {
+            let gone = batch::delete_rows(&engine.conn, number, Table::Bodies, keys_of(org), ROWS)?;
+            engine.resized(number, &gone.growth)?;
+            done.payloads += gone.events;
+            if gone.events > 0 {
                 return Ok(Turn::More);
             }
         }
-        let (gone, _) = batch::delete_rows(&engine.conn, number, Table::Heads, keys_of(org), ROWS)?;
-        done.records += gone;
-        if gone > 0 {
+        let gone = batch::delete_rows(&engine.conn, number, Table::Heads, keys_of(org), ROWS)?;
+        engine.resized(number, &gone.growth)?;
+        done.records += gone.events;
+        if gone.events > 0 {
             return Ok(Turn::More);
         }
     }
@@ -134,6 +139,7 @@ pub(super) fn purge_org(engine: &mut Engine, _: Retention, done: &mut Expired) -
         return Ok(Turn::More);
     }
     engine.conn.execute("DELETE FROM extent WHERE org = ?1", [org])?;
+    engine.forget_sizes_of(org)?;
     engine.conn.execute("DELETE FROM tally WHERE org = ?1", [org])?;
     engine.conn.execute("DELETE FROM damage WHERE org = ?1", [org])?;
     engine.conn.execute("DELETE FROM removed_org WHERE num = ?1", [org])?;

@@ -6,7 +6,7 @@
 //! fails, the whole group is rolled back and everybody in it is told.
 //!
 //! Orgs take [turns](super::turns), by bytes: a group holds something of each org that waits, however much one of them has queued. Appends come
-//! first, and other work (deliveries, configuration) has its share of every group. A group is small enough that whoever comes while it is
+//! first, and other work (deliveries, configuration) has its share of every group: by org too, and within an org by connector ([`super::lanes`]). A group is small enough that whoever comes while it is
 //! written does not wait long, and large enough that the disk is not asked more often than need be.
 
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use toktra_siem_store::error::{Result, StoreError};
 use super::checkpoint::Checkpoints;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome, failure};
+use super::lanes::{OTHER, Work};
 use super::places::{Place, Places, Weight};
 use super::turns::Turns;
 use super::vitals::Pulse;
@@ -37,8 +38,6 @@ pub(super) const PART: usize = GROUP / 2;
 const GROUP_OTHERS: usize = GROUP / 4;
 /// What a turn of an org is worth.
 const QUANTUM: usize = 64 << 10;
-/// What a piece of other work costs.
-const OTHER: usize = 16 << 10;
 /// What a piece of the store's own upkeep costs.
 const OWN: usize = 128 << 10;
 /// How long what nobody waits for is kept back for company: a group of its own would cost a sync of the disk.
@@ -154,13 +153,13 @@ impl<T: Send, F: FnMut(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
     }
 }
 
-/// Whose work it is that is no append: a connector's deliveries, or everything else.
-type Lane = Option<ConnectorId>;
+/// What is not an append waits by org, and within an org by connector.
+type Others = Turns<Option<OrgId>, Option<ConnectorId>, Box<dyn Job>>;
 
 /// What waits for the writer.
 struct Queue {
-    appends: Turns<OrgId, Box<dyn Job>>,
-    others: Turns<Lane, Box<dyn Job>>,
+    appends: Turns<OrgId, (), Box<dyn Job>>,
+    others: Others,
     /// Nothing more is taken in.
     closed: bool,
     /// Somebody waits for what is queued.
@@ -265,7 +264,7 @@ impl Writer {
         drop(whole);
         self.hand_over(context, true, |queue| {
             for (cost, call, answer) in parts {
-                queue.appends.push(org, cost, call);
+                queue.appends.push((org, ()), cost, call);
                 answers.push(answer);
             }
         })?;
@@ -287,35 +286,24 @@ impl Writer {
         T: Send + 'static,
         F: Fn(&mut Engine) -> Outcome<T> + Send + 'static,
     {
-        self.call_in(None, true, context, work).await
+        self.call_as(Work::REST, context, work).await
     }
 
-    /// The same for the deliveries of a connector, which take turns with those of others.
-    pub(super) async fn call_for<T, F>(&self, connector: ConnectorId, context: &'static str, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: Fn(&mut Engine) -> Outcome<T> + Send + 'static,
-    {
-        self.call_in(Some(connector), true, context, work).await
-    }
-
-    /// The same where nothing depends on how soon it is done: it is written with the next group, or after a moment.
-    pub(super) async fn call_late<T, F>(&self, connector: ConnectorId, context: &'static str, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: Fn(&mut Engine) -> Outcome<T> + Send + 'static,
-    {
-        self.call_in(Some(connector), false, context, work).await
-    }
-
-    async fn call_in<T, F>(&self, lane: Lane, urgent: bool, context: &'static str, work: F) -> Result<T>
+    /// The same for the deliveries of a connector. If it is not urgent, nothing depends on how soon it is done: it is written with the next
+    /// group, or after a moment.
+    pub(super) async fn call_as<T, F>(
+        &self,
+        Work { org, connector, cost, urgent }: Work,
+        context: &'static str,
+        work: F,
+    ) -> Result<T>
     where
         T: Send + 'static,
         F: Fn(&mut Engine) -> Outcome<T> + Send + 'static,
     {
         let permit = Arc::clone(&self.others).acquire_owned().await.map_err(|_| stopped(context))?;
         let (call, answer) = call(context, 1, Room::Other { _permit: permit }, work);
-        self.hand_over(context, urgent, |queue| queue.others.push(lane, OTHER, call))?;
+        self.hand_over(context, urgent, |queue| queue.others.push((org, connector), cost, call))?;
         answer.await.map_err(|_| stopped(context))?
     }
 
@@ -328,7 +316,7 @@ impl Writer {
         let Ok(permit) = Arc::clone(&self.others).try_acquire_owned() else { return };
         let (call, _) = call(context, 1, Room::Other { _permit: permit }, work);
         // A store that is closed takes no notes.
-        let _ = self.hand_over(context, true, |queue| queue.others.push(None, OTHER, call));
+        let _ = self.hand_over(context, true, |queue| queue.others.push((None, None), OTHER, call));
     }
 
     /// As [`Self::call`], from a thread of the store's own.
@@ -338,7 +326,7 @@ impl Writer {
         F: Fn(&mut Engine) -> Outcome<T> + Send + 'static,
     {
         let (call, answer) = call(context, 1, Room::Own, work);
-        self.hand_over(context, true, |queue| queue.others.push(None, OWN, call))?;
+        self.hand_over(context, true, |queue| queue.others.push((None, None), OWN, call))?;
         answer.blocking_recv().map_err(|_| stopped(context))?
     }
 

@@ -1,11 +1,13 @@
 //! The embedded backend under a disk budget: delivered payloads make room, undelivered ones never do, and the account adds up.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::filter::Filter;
-use toktra_siem_core::ids::{EventId, StreamKind};
+use toktra_siem_core::ids::{EventId, OrgId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::conformance::flow::{Flow, delivered, rejected, retry};
 use toktra_siem_store::conformance::world::stream_of;
@@ -37,8 +39,13 @@ fn noise(id: EventId, length: usize) -> Bytes {
 
 /// Appends a batch of large events; their ids, or none where the budget is used up.
 async fn append(world: &World) -> Option<Vec<EventId>> {
+    append_of(world, world.org).await
+}
+
+/// The same for another org.
+async fn append_of(world: &World, org: OrgId) -> Option<Vec<EventId>> {
     let large = |_| {
-        let event = world.event_of(world.org, EventType::Anomaly, Severity::High);
+        let event = world.event_of(org, EventType::Anomaly, Severity::High);
         NewEvent { payload: noise(event.event_id, 10_000), ..event }
     };
     let events: Vec<NewEvent> = (0..BATCH).map(large).collect();
@@ -65,7 +72,24 @@ async fn make_room(world: &World) -> Expired {
 }
 
 async fn has_payload(world: &World, id: EventId) -> bool {
-    world.store.event(world.org, id).await.expect("its record stays").1.is_some()
+    is_kept(world, world.org, id).await
+}
+
+async fn is_kept(world: &World, org: OrgId, id: EventId) -> bool {
+    world.store.event(org, id).await.expect("its record stays").1.is_some()
+}
+
+/// How many of these events of an org have their payload.
+async fn kept(world: &World, org: OrgId, ids: &[EventId]) -> usize {
+    let mut kept = 0;
+    for id in ids {
+        kept += usize::from(is_kept(world, org, *id).await);
+    }
+    kept
+}
+
+async fn stored(world: &World, org: OrgId) -> u64 {
+    world.store.stored_bytes().await.expect("the figures").get(&org).copied().unwrap_or(0)
 }
 
 #[tokio::test]
@@ -122,6 +146,81 @@ async fn a_damaged_cursor_takes_nothing_away() {
         assert_eq!(file.execute("UPDATE stream SET cursor = ?1", [1i64 << bit]).expect("damage"), 1);
         assert_eq!(make_room(&world).await.evicted, 0, "bit {bit}");
     }
+}
+
+/// Nobody waits for anything here. One org posts without end: it makes room for itself, whatever the others stored before.
+#[tokio::test]
+async fn the_org_that_takes_most_gives_way_and_no_other() {
+    let world = World::new(limited).await;
+    let (small, middle) = (world.other_org().await, world.other_org().await);
+    let of_small = append_of(&world, small).await.expect("room");
+    let mut of_middle = Vec::new();
+    for _ in 0..6 {
+        of_middle.extend(append_of(&world, middle).await.expect("room"));
+    }
+    let (before, mut all, mut evicted) = (stored(&world, small).await, Vec::new(), 0);
+    for _ in 0..120 {
+        all.extend(append(&world).await.expect("room, since the org makes it itself"));
+        evicted += make_room(&world).await.evicted;
+    }
+    assert!(evicted > 1_500, "{evicted}");
+    assert_eq!(kept(&world, small, &of_small).await, of_small.len());
+    assert_eq!(kept(&world, middle, &of_middle).await, of_middle.len());
+    assert!(!has_payload(&world, all[0]).await && has_payload(&world, all[all.len() - 1]).await);
+    // Two of its events are alike each time, so packed they take half.
+    let after = stored(&world, small).await;
+    assert!((before * 2 / 5..=before).contains(&after), "{before} {after}");
+
+    // It gives way to another one that grows, too.
+    for _ in 0..3 {
+        of_middle.extend(append_of(&world, middle).await.expect("room"));
+        make_room(&world).await;
+    }
+    assert_eq!(kept(&world, small, &of_small).await, of_small.len());
+    assert_eq!(kept(&world, middle, &of_middle).await, of_middle.len());
+}
+
+/// An org whose SIEM is down fills the room: it is refused while the others still are not, they keep what they have stored, and if there is no room at
+/// all, each of them makes its own.
+#[tokio::test]
+async fn a_backlog_of_one_org_neither_pushes_out_nor_turns_away_the_others() {
+    let world = World::new(limited).await;
+    let dead = Flow::take_over(&world, world.stream().await).await;
+    let (idle, busy) = (world.other_org().await, world.other_org().await);
+    let (mut of_idle, mut of_busy) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        of_idle.extend(append_of(&world, idle).await.expect("room"));
+    }
+    for _ in 0..3 {
+        of_busy.extend(append_of(&world, busy).await.expect("room"));
+    }
+    while append(&world).await.is_some() {
+        assert_eq!(make_room(&world).await.evicted, 0, "nothing of the others goes for a backlog");
+    }
+    // How often it has to come again depends on how soon the log is brought into the database.
+    let (before, mut tries, mut stolen) = (stored(&world, busy).await, 0, 0);
+    while of_busy.len() < 70 * BATCH {
+        tries += 1;
+        assert!(tries < 1_000, "{} of its events were accepted", of_busy.len());
+        match append_of(&world, busy).await {
+            Some(ids) => of_busy.extend(ids),
+            None => tokio::time::sleep(Duration::from_millis(2)).await,
+        }
+        make_room(&world).await;
+        stolen += usize::from(append(&world).await.is_some());
+    }
+    assert!(stolen < 15, "it does not get the room that the others make: {stolen}");
+    assert!(!is_kept(&world, busy, of_busy[0]).await, "it has made room for itself");
+    let left = kept(&world, busy, &of_busy).await;
+    assert!(left >= BATCH, "and keeps what is new: {left}");
+    let after = stored(&world, busy).await;
+    assert!(after > before * 2 / 5, "{before} {after}");
+    assert_eq!(
+        kept(&world, idle, &of_idle).await,
+        of_idle.len(),
+        "what others append takes nothing of an org that is idle"
+    );
+    assert!(dead.record().await.undelivered() > 100);
 }
 
 #[tokio::test]

@@ -207,6 +207,11 @@ pub fn present(bytes: &[u8]) -> Option<Vec<bool>> {
     Some(sizes(bytes)?.0.iter().map(Option::is_some).collect())
 }
 
+/// What the payloads of a body take before they are compressed; `None` where that cannot be read. Inflates nothing.
+pub fn payload_bytes(bytes: &[u8]) -> Option<usize> {
+    sizes(bytes)?.0.iter().flatten().try_fold(0usize, |sum, (_, length)| sum.checked_add(*length))
+}
+
 /// Whether a body's payloads lie in it as they are.
 pub fn is_plain(bytes: &[u8]) -> bool {
     bytes.first() == Some(&PLAIN)

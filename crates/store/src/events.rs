@@ -1,5 +1,6 @@
 //! The event log: append, and read by cursor.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -144,10 +145,16 @@ pub trait EventLog: Send + Sync {
     /// payload is gone; the counts keep what became of them.
     /// Traffic goes as payloads do, by the start of its bucket, and after 30 days in any case.
     ///
-    /// Where [`Self::crowded`] says so, payloads go before their time as well, the oldest first: those that no stream may send any more of
-    /// its own accord (behind every cursor, in no backlog range, no open delivery, and not parked). Undelivered ones never do.
+    /// Where [`Self::crowded`] says so, payloads go before their time as well: those that no stream may send any more of its own accord (behind
+    /// every cursor, in no backlog range, no open delivery, and not parked). Undelivered ones never do. The org whose events take most
+    /// ([`Self::stored_bytes`]) gives way first, its oldest payloads first. An org whose events take less than an equal part of what all
+    /// events take loses none because of the others.
     async fn expire(&self, retention: Retention) -> Result<Expired>;
 
     /// Whether the disk budget is so nearly used up, or the file system so nearly full, that [`Self::expire`] should be called now. False where there is no budget.
     async fn crowded(&self) -> Result<bool>;
+
+    /// Bytes that the events of each org take, payloads and records, as this backend keeps them. An org that has none may be missing. Taken
+    /// from memory: neither waits for the disk nor for the writer.
+    async fn stored_bytes(&self) -> Result<HashMap<OrgId, u64>>;
 }

@@ -55,6 +55,8 @@ impl Scraper {
 /// What the store says, in time.
 struct Told {
     lines: Vec<Line>,
+    /// Bytes that events take: of all orgs, and of the org with most.
+    stored: (u64, u64),
     disk: Option<Disk>,
     free: Option<u64>,
     channels: Vec<ChannelRecord>,
@@ -103,6 +105,14 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, kept: &mut Kept) -> Str
     .value(readable);
     if let Some(told) = &told {
         streams(&mut page, &told.lines, telemetry.clock.now());
+        let (all, largest) = told.stored;
+        page.gauge("toktra_siem_store_events_bytes", "What the stored events of all orgs take, payloads and records.")
+            .value(all);
+        page.gauge(
+            "toktra_siem_store_largest_org_bytes",
+            "What those of the org with most take; GET /v1/orgs tells which one that is. It gives way first under the disk budget.",
+        )
+        .value(largest);
         channels(&mut page, &told.channels);
         told.ends.write(&mut page);
     }
@@ -149,9 +159,11 @@ async fn ask(telemetry: &Telemetry, store: &dyn Store, kept: &mut Kept) -> Resul
         Some(embedded) => (Some(embedded.disk().await?), embedded.last_backup().await),
         None => (None, None),
     };
+    let stored = store.stored_bytes().await?;
+    let stored = (stored.values().sum(), stored.values().copied().max().unwrap_or(0));
     let (channels, now) = (store.all_channels().await?, telemetry.clock.now());
     let ends = Ends::read(store, &overview, &telemetry.meters, &mut kept.certificates, now).await?;
-    Ok(Told { lines, disk, free: free(telemetry).await, channels, ends, backup })
+    Ok(Told { lines, stored, disk, free: free(telemetry).await, channels, ends, backup })
 }
 
 /// The room on the file system of the data directory. A file system that does not answer keeps a thread, and this page without the figure.

@@ -18,6 +18,10 @@ pub struct Org {
     pub is_default: bool,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Bytes that its stored events take on the server's disk, payloads and records. If the disk budget is used up, the org that takes most
+    /// gives way first.
+    #[serde(default)]
+    pub stored_bytes: u64,
 }
 
 /// What was given up with an org.

@@ -96,6 +96,7 @@ impl Cluster {
             memory: Arc::default(),
             warnings: Arc::default(),
             watch: Arc::default(),
+            records: Arc::default(),
         });
         let (drain, leaves) = (CancellationToken::new(), CancellationToken::new());
         let (hub, handle) = Hub::new(ctx.clone(), drain.clone());

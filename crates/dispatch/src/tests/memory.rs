@@ -37,6 +37,7 @@ impl Bench {
             memory: Arc::clone(&memory),
             warnings: old.warnings.clone(),
             watch: Arc::default(),
+            records: Arc::default(),
         });
         (bench, memory)
     }

@@ -289,6 +289,7 @@ impl Bench {
             timing,
             traffic,
             memory,
+            records: Arc::default(),
             warnings,
             watch: Arc::default(),
         };

@@ -409,6 +409,7 @@ impl Bench {
             memory: Arc::default(),
             warnings: Arc::default(),
             watch: Arc::default(),
+            records: Arc::default(),
         };
         run(Arc::new(context), order).await.unwrap()
     }

@@ -32,6 +32,7 @@ use toktra_siem_telemetry::trace::export;
 use crate::environment::{Environs, connector_id};
 use crate::notices::send::Teller;
 use crate::supervisor::{Ended, Stage, Supervisor};
+use crate::threads::Threads;
 use first_key::{FIRST_START, FirstKey};
 
 mod data;
@@ -121,6 +122,8 @@ pub struct Service {
 
 /// What most parts are made from.
 struct Base {
+    /// Those of what delivers.
+    threads: Arc<Threads>,
     store: Arc<dyn Store>,
     aging: Arc<Aging>,
     node: Arc<Node>,
@@ -200,6 +203,7 @@ impl Service {
             tracing::info!(%proxy, "what is sent goes through the proxy");
         }
         let transport = Arc::new(Transport::on_own_threads(policy).map_err(StartError::Threads)?);
+        let threads = Arc::new(Threads::start("dispatch").map_err(StartError::Threads)?);
         let passwords = Arc::new(Passwords::new(Arc::new(Argon2id), Arc::clone(&random)));
         let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
         let mut supervisor = Supervisor::default();
@@ -207,6 +211,7 @@ impl Service {
         let telemetry = telemetry(config, Arc::clone(&backend).watched(), &clock, &transport, &edge, &mut supervisor)?;
         let base = Base {
             store,
+            threads,
             aging: backend.aging(),
             node,
             vault,

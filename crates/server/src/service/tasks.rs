@@ -17,7 +17,7 @@ use crate::supervisor::{Stage, Supervisor};
 use crate::upkeep;
 
 impl Base {
-    /// What delivers.
+    /// What delivers, on threads of its own: what thousands of events of one org cost there holds up no request of another.
     pub(super) fn dispatcher(&self, config: &Config, supervisor: &mut Supervisor) -> face::Dispatching {
         let links = Arc::new(StoredLinks {
             store: Arc::clone(&self.store),
@@ -39,11 +39,13 @@ impl Base {
             timing: Timing::default(),
             traffic: Arc::clone(&self.traffic),
             memory: Arc::default(),
+            records: Arc::default(),
             warnings: Arc::default(),
             watch: Arc::default(),
         });
         let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));
-        supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
+        let threads = Arc::clone(&self.threads);
+        supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(threads.run(hub.run()).await??) });
         let watchdog = Watchdog::new(Arc::clone(&context)).run(supervisor.token(Stage::Dispatch));
         supervisor.spawn(Stage::Dispatch, "watchdog", watchdog);
         let tests = places::Places::default();

@@ -97,6 +97,8 @@ impl Process {
             traffic: Arc::default(),
             memory: Arc::default(),
             warnings: Arc::default(),
+            watch: Arc::default(),
+            records: Arc::default(),
         };
         let (drain, leaves) = (CancellationToken::new(), CancellationToken::new());
         let (hub, handle) = Hub::new(Arc::new(context), drain.clone());

@@ -60,8 +60,8 @@ pub enum Deed {
     CutOff(usize, u64),
     /// The clock is set by so many seconds.
     Clock(i64),
-    /// The disk is full, or has room again.
-    Full(bool),
+    /// The disk is full for so many seconds.
+    Full(u64),
     /// A stored event is damaged: the one so many before the newest.
     Damage(usize),
 }
@@ -148,7 +148,7 @@ fn deed(dice: &Dice) -> Deed {
         19 => Deed::Leave(dice.index(4)),
         20 => Deed::CutOff(dice.index(4), 1 + dice.below(60)),
         21 => Deed::Clock(clock(dice)),
-        22 => Deed::Full(dice.once_in(2)),
+        22 => Deed::Full(1 + dice.below(120)),
         _ => Deed::Damage(dice.index(30)),
     }
 }

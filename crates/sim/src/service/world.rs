@@ -220,9 +220,14 @@ impl World {
                 let off = if self.clock.off.load(Ordering::SeqCst) == 0 { seconds * 1_000 } else { 0 };
                 self.clock.off.store(off, Ordering::SeqCst);
             }
-            Deed::Full(full) => {
+            Deed::Full(seconds) => {
                 self.interruptions += 1;
-                self.store.fill(full);
+                self.store.fill(true);
+                let store = Arc::clone(&self.store);
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_secs(seconds)).await;
+                    store.fill(false);
+                });
             }
             Deed::Damage(back) => {
                 if let Some(at) = self.posted.len().checked_sub(back + 1) {
@@ -285,8 +290,10 @@ impl World {
 
     async fn again(&mut self, org: usize, count: usize) {
         let own = self.posted.iter().rev().filter(|posted| posted.org == org && !posted.damaged).take(count);
-        let (known, events): (Vec<_>, Vec<_>) =
-            own.map(|posted| (posted.seq, taken_in(&posted.payload, org, posted.id, self.shared.clock.now()))).unzip();
+        // While the clock is far behind, the API refuses what has a later time.
+        let taken =
+            |posted: &Posted| Some((posted.seq, taken_in(&posted.payload, org, posted.id, self.shared.clock.now())?));
+        let (known, events): (Vec<_>, Vec<_>) = own.filter_map(taken).unzip();
         if events.is_empty() {
             return;
         }
@@ -306,14 +313,14 @@ impl World {
         let user = (!dice.once_in(3)).then_some("u-1");
         let event =
             json!({ "event_type": EventType::Anomaly, "severity": severity, "details": details, "user_id": user });
-        taken_in(event.to_string().as_bytes(), org, id, now)
+        taken_in(event.to_string().as_bytes(), org, id, now).expect("a valid event")
     }
 }
 
-/// As the API takes an event in.
-fn taken_in(raw: &[u8], org: usize, id: EventId, now: Timestamp) -> NewEvent {
+/// As the API takes an event in; `None` if it refuses it.
+fn taken_in(raw: &[u8], org: usize, id: EventId, now: Timestamp) -> Option<NewEvent> {
     let intake = Intake { org: OrgRule::Only(org_id(org)), now, fresh_id: &|| id };
-    normalise(raw, &intake).expect("a valid event")
+    normalise(raw, &intake).ok()
 }
 
 /// The platform and the settings of a connector to this SIEM.

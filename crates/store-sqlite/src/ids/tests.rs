@@ -390,6 +390,7 @@ fn tables_of_an_earlier_layout_are_brought_over() {
         let sql = "DROP TABLE ids_hash; DROP TABLE ids_part; DROP TABLE ids_recent; DROP TABLE ids_of; DROP TABLE ids_level;
              UPDATE partition SET filter = zeroblob(16) WHERE sealed = 1; ALTER TABLE partition DROP COLUMN packed;
              ALTER TABLE test_event DROP COLUMN node;
+             ALTER TABLE extent DROP COLUMN bytes; DROP TABLE growing; DROP TABLE cause;
              PRAGMA user_version = 9;";
         engine.conn.execute_batch(sql).unwrap();
     });

@@ -230,7 +230,7 @@ fn catalogue(target: &Connection, number: i64, bytes: u64) -> Outcome<()> {
              SELECT key >> 40, ?1, min(key) & ?2, max(key + events - 1) & ?2 FROM
                  (SELECT key, events FROM head_{number} UNION ALL SELECT key, events FROM body_{number}) GROUP BY 1
              ON CONFLICT (org, partition) DO UPDATE SET
-                 first_seq = min(first_seq, excluded.first_seq), last_seq = max(last_seq, excluded.last_seq)"
+                 first_seq = min(first_seq, excluded.first_seq), last_seq = max(last_seq, excluded.last_seq), bytes = NULL"
         ),
         params![number, int(MAX_SEQ)],
     )?;

@@ -71,10 +71,16 @@ impl Paused {
     }
 
     async fn other(&self, connector: u128) -> Answer {
+        self.other_of(connector, connector, OTHER).await
+    }
+
+    /// The same of this connector of an org, at this cost.
+    async fn other_of(&self, org: u128, connector: u128, cost: usize) -> Answer {
         let (writer, run) = (self.writer.clone(), Arc::clone(&self.run));
-        let connector = ConnectorId(Uuid::from_u128(connector));
+        let (org, connector) = (OrgId(Uuid::from_u128(org)), ConnectorId(Uuid::from_u128(connector)));
+        let kind = Work { org: Some(org), connector: Some(connector), cost, ..Work::REST };
         queued(Box::pin(async move {
-            writer.call_for(connector, "testing", move |_| Ok(run.fetch_add(1, Ordering::SeqCst))).await
+            writer.call_as(kind, "testing", move |_| Ok(run.fetch_add(1, Ordering::SeqCst))).await
         }))
         .await
     }
@@ -148,6 +154,28 @@ async fn other_work_has_its_share_of_a_flood_and_appends_theirs_of_much_other_wo
         answers.1 += usize::from(!is_waiting(other).await);
     }
     assert!(answers.0 > 20 && answers.1 > 20 && answers.0 + answers.1 < 120, "{answers:?}");
+}
+
+/// An org whose hundred connectors all fail has one org's turns: neither an event nor a delivery of another waits for more than one of its large
+/// pieces.
+#[tokio::test]
+async fn an_org_with_many_connectors_has_the_turns_of_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut paused = Paused::new(dir.path());
+    let mut flood = Vec::new();
+    for connector in 0..100 {
+        flood.push(paused.other_of(1, connector, 8 << 20).await);
+    }
+    assert_eq!(paused.write(), 1, "a group holds one of them at most");
+    let (single, of_another) = (paused.append(2, SINGLE).await, paused.other_of(2, 7, OTHER).await);
+    let size = paused.write();
+    assert!(size <= 3, "a group of {size}");
+    answered(single).await;
+    answered(of_another).await;
+    while paused.write() > 0 {}
+    for piece in flood {
+        answered(piece).await;
+    }
 }
 
 #[tokio::test]

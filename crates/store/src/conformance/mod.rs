@@ -40,6 +40,7 @@ pub mod recover;
 pub mod resume;
 pub mod retention;
 pub mod settle;
+pub mod stored;
 pub mod test_deliveries;
 pub mod windows;
 pub mod world;
@@ -138,6 +139,7 @@ macro_rules! conformance_tests {
             isolation: every_method_keeps_to_its_org;
             retention: undelivered_expires_first, in_flight_is_waited_for, what_lies_still_is_given_up,
                 a_window_that_lies_still_expires, history_outlives_payloads, the_audit_log_lives_as_long_as_the_history, windows_and_ranges;
+            stored: each_org_has_its_own, what_goes_is_taken_off, nothing_is_left_of_an_org;
             test_deliveries: stand_beside_the_stream, a_success_closes_the_breaker, nothing_is_resumed_where_it_is_off,
                 ends_are_checked, what_was_left_is_interrupted, go_with_the_history, are_found_by_their_event;
             config: orgs_come_and_go, keys, the_use_of_a_key_is_noted, audit_is_written_with_the_change, the_audit_log_is_filtered,

@@ -54,6 +54,8 @@ impl Nodes {
     /// Whoever was silent for too long is dead for ever, also if the clock goes back afterwards.
     fn bury(&mut self, now: Timestamp) {
         for node in self.known.values_mut() {
+            // The clock was set back: a node that says nothing more must not live until it is that late again.
+            node.beaten = node.beaten.min(now);
             node.dead |= node.beaten.plus(DEAD_AFTER) <= now;
         }
     }

@@ -1,5 +1,6 @@
 //! The event log in memory.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +95,12 @@ impl EventLog for Memory {
     /// There is no disk to run full.
     async fn crowded(&self) -> Result<bool> {
         Ok(false)
+    }
+
+    async fn stored_bytes(&self) -> Result<HashMap<OrgId, u64>> {
+        let of = |row: &EventRow| size_of::<EventRecord>() + row.stored.as_ref().map_or(0, |event| event.payload.len());
+        let all = |org: &Org| org.events.values().map(|row| of(row) as u64).sum();
+        Ok(self.lock().orgs.iter().map(|(id, org)| (*id, all(org))).collect())
     }
 }
 

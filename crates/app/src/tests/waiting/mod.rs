@@ -272,6 +272,7 @@ impl Bench {
             traffic: Arc::default(),
             memory: Arc::new(memory),
             warnings: Arc::default(),
+            records: Arc::default(),
             watch: Arc::default(),
         });
         let app = app(&store, clock, telemetry, Arc::new(Watched(ctx.clone())), seed);
