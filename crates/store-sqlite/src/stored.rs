@@ -11,7 +11,7 @@ use toktra_siem_core::ids::Seq;
 
 use super::codec::{int, key, keys_of, uint};
 use super::engine::Engine;
-use super::fault::Outcome;
+use super::fault::{Outcome, is_damage};
 use super::partition::OpenPartition;
 use super::{checkpoint, convert};
 
@@ -42,7 +42,8 @@ impl Stored {
         // `total` reads any damaged value as a number.
         let mut sums = conn.prepare("SELECT org, CAST(total(bytes) AS INTEGER) FROM extent GROUP BY org")?;
         let mut rows = sums.query([])?;
-        while let Some(row) = rows.next()? {
+        // What lies behind a page that cannot be read is not counted: that is no reason not to start.
+        while let Some(row) = unless_damaged(rows.next(), None)? {
             found.change(row.get(0)?, row.get(1)?);
         }
         for (org, bytes) in open {
@@ -222,7 +223,8 @@ pub(super) fn of_open(conn: &Connection, number: i64, orgs: impl Iterator<Item =
 /// Counts what an older layout did not, or a repair has changed, a partition at a time.
 pub(super) fn count(conn: &Connection) -> Outcome<()> {
     let sql = "SELECT DISTINCT partition FROM extent WHERE bytes IS NULL ORDER BY 1";
-    let numbers: Vec<i64> = conn.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let numbers = conn.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>();
+    let numbers = unless_damaged(numbers, Vec::new())?;
     if !numbers.is_empty() {
         tracing::info!(parts = numbers.len(), "counting the bytes that the events of each org take");
     }
@@ -240,6 +242,14 @@ pub(super) fn count(conn: &Connection) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// `otherwise`, if a damaged page was met.
+fn unless_damaged<T>(found: rusqlite::Result<T>, otherwise: T) -> rusqlite::Result<T> {
+    match found {
+        Err(error) if is_damage(&error) => Ok(otherwise),
+        other => other,
+    }
 }
 
 /// What the rows of a partition take, by org.

@@ -9,9 +9,11 @@
 //!   transaction, cut off, which nobody was told of.
 //!
 //! The checksum also tells that one bit was flipped, and nearly always which: that is turned back, and nothing is lost. Of the upper bits of a word
-//! several may look the same. Then the page is taken as it is, with its one wrong bit, and the sums of the frames behind it are made anew: what is
-//! in a page has checks of its own, and all that was acknowledged is there. Whatever else cannot be read is said, and the log is kept.
+//! several may look the same. Then it is the one in which the page differs from how it was before, if that is one alone. Otherwise the page is taken as
+//! it is, with its one wrong bit, and the sums of the frames behind it are made anew: what is in a page has checks of its own, and all that was
+//! acknowledged is there. Whatever else cannot be read is said, and the log is kept.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
@@ -49,7 +51,7 @@ pub(super) fn walk(path: &Path, now: Timestamp) -> io::Result<u64> {
         opened => opened?,
     };
     let mut found = Walk::default();
-    found.file(&file, fs::metadata(path).map_or(0, |database| database.len()))?;
+    found.file(&file, File::open(path).ok().as_ref())?;
     if found.changes.is_empty() && found.lost == 0 {
         return Ok(0);
     }
@@ -106,7 +108,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn file(&mut self, mut file: &File, database: u64) -> io::Result<()> {
+    fn file(&mut self, mut file: &File, database: Option<&File>) -> io::Result<()> {
         let mut header = [0; HEADER];
         if read(&mut file, &mut header)? < HEADER {
             return Ok(());
@@ -126,16 +128,26 @@ impl Walk {
             salts = std::array::from_fn(|at| first[8 + at]);
         }
         // Each page is in the database, or in the log.
-        let pages = database / size as u64 + file.metadata()?.len() / (FRAME + size) as u64 + 1;
+        let length = database.and_then(|database| database.metadata().ok()).map_or(0, |database| database.len());
+        let pages = length / size as u64 + file.metadata()?.len() / (FRAME + size) as u64 + 1;
         let log = Log { salts, big, pages };
         let mut sums = (word(&header, 24), word(&header, 28));
         let mut frame = vec![0; FRAME + size];
         // The sums that are made anew, once a page was taken as it is.
         let mut anew = None;
         let (mut at, mut whole) = (HEADER as u64, begun);
+        // Where the newest frame of each page lies.
+        let mut newest: HashMap<u32, u64> = HashMap::new();
         while whole && read(&mut file, &mut frame)? == frame.len() {
             let follows = |sums| follows(file, at + (FRAME + size) as u64, size, sums, log);
-            match holds(&mut frame, sums, log, follows) {
+            let older = |page: u32| {
+                let mut older = vec![0; size];
+                let in_log = newest.get(&page).map(|at| (file, at + FRAME as u64));
+                let in_database = || Some((database?, u64::from(page.checked_sub(1)?) * size as u64));
+                let (file, at) = in_log.or_else(in_database)?;
+                file.read_exact_at(&mut older, at).is_ok().then_some(older)
+            };
+            match holds(&mut frame, sums, log, follows, older) {
                 Frame::Whole(next) => sums = next,
                 Frame::Turned(next, byte) => {
                     self.changes.push((at + byte as u64, vec![frame[byte]]));
@@ -155,6 +167,7 @@ impl Walk {
                 self.changes.push((at + 16, [sums.0.to_be_bytes(), sums.1.to_be_bytes()].concat()));
                 anew = Some(sums);
             }
+            newest.insert(word(&frame, 0), at);
             at += if whole { frame.len() as u64 } else { 0 };
         }
         if whole {
@@ -174,7 +187,7 @@ impl Walk {
                 // Frames of a transaction that was taken back may lie there too, and go on from something else.
                 file.read_exact_at(frame, at)?;
                 sure |= matches!(
-                    holds(frame, sums, log, |_| true),
+                    holds(frame, sums, log, |_| true, |_| None),
                     Frame::Whole(_) | Frame::Turned(..) | Frame::Doubtful(_)
                 );
             }
@@ -230,7 +243,8 @@ impl Walk {
 /// Whether a whole frame with these salts, whose sums go on from these, lies at this place.
 fn follows(file: &File, at: u64, size: usize, sums: Sums, log: Log) -> bool {
     let mut frame = vec![0; FRAME + size.min(65_536)];
-    file.read_exact_at(&mut frame, at).is_ok() && matches!(holds(&mut frame, sums, log, |_| true), Frame::Whole(_))
+    file.read_exact_at(&mut frame, at).is_ok()
+        && matches!(holds(&mut frame, sums, log, |_| true, |_| None), Frame::Whole(_))
 }
 
 /// What a frame is.
@@ -244,8 +258,15 @@ enum Frame {
     Other,
 }
 
-/// What the frame is, which follows one with the sums `before`. `follows` says whether the next one goes on from some sums.
-fn holds(frame: &mut [u8], before: Sums, log: Log, follows: impl Fn(Sums) -> bool) -> Frame {
+/// What the frame is, which follows one with the sums `before`. `follows` says whether the next one goes on from some sums, and `older` how a page was
+/// before.
+fn holds(
+    frame: &mut [u8],
+    before: Sums,
+    log: Log,
+    follows: impl Fn(Sums) -> bool,
+    older: impl Fn(u32) -> Option<Vec<u8>>,
+) -> Frame {
     let Log { salts, big, pages: most } = log;
     let sums = add(add(before, &frame[..8], big), &frame[FRAME..], big);
     let said = (word(frame, 16), word(frame, 20));
@@ -280,7 +301,14 @@ fn holds(frame: &mut [u8], before: Sums, log: Log, follows: impl Fn(Sums) -> boo
         (heads, pages) => match (heads.iter().find(|(byte, bit)| frame[*byte] >> bit & 1 == 1), pages) {
             (Some(one), _) if u64::from(word(frame, one.0 / 4 * 4)) > most => turn(frame, *one, said),
             (_, [one]) => turn(frame, *one, said),
-            (_, [_, _, ..]) => Frame::Doubtful(said),
+            (_, several @ [_, _, ..]) => {
+                let older = older(word(frame, 0)).unwrap_or_default();
+                let differs = |(byte, bit): &&(usize, u8)| {
+                    older.get(byte - FRAME).is_some_and(|before| (before ^ frame[*byte]) >> bit & 1 == 1)
+                };
+                let changed: Vec<_> = several.iter().filter(differs).copied().collect();
+                if let [one] = changed[..] { turn(frame, one, said) } else { Frame::Doubtful(said) }
+            }
             (_, []) => Frame::Other,
         },
     }
