@@ -159,7 +159,10 @@ impl World {
         self.clock.off.store(0, Ordering::SeqCst);
         self.store.fill(false);
         self.processes.iter().for_each(|process| self.store.let_in(process.id()));
-        self.shared.siems.iter().for_each(|(_, siem)| siem.becomes(Mood::Well));
+        for (_, siem) in &self.shared.siems {
+            // Slow is not broken: within the time that a request has, everything arrives.
+            siem.becomes(if self.dice.once_in(3) { Mood::Slow(self.dice.below(20_000)) } else { Mood::Well });
+        }
         for connector in 0..CONNECTORS {
             self.save(connector, |saved| saved.active = true).await;
         }
