@@ -55,23 +55,22 @@ pub(super) fn walk(path: &Path, now: Timestamp) -> io::Result<u64> {
     if found.changes.is_empty() && found.lost == 0 {
         return Ok(0);
     }
-    let kept = path.with_file_name(format!(
+    let kept = log.with_file_name(format!(
         "{}.damaged-{}",
         log.file_name().unwrap_or_default().to_string_lossy(),
         now.to_string().replace(':', "")
     ));
-    if let Err(error) = fs::copy(&log, &kept).and_then(|_| File::open(&kept)?.sync_all()) {
-        tracing::error!(%error, "the damaged write-ahead log could not be kept as it was");
-    }
+    found.mend(&log, &kept)?;
     if found.mended > 0 {
-        let file = OpenOptions::new().write(true).open(&log)?;
-        for (at, bytes) in &found.changes {
-            file.write_all_at(bytes, *at)?;
-        }
-        file.sync_all()?;
         tracing::error!(
             frames = found.mended,
             "bits of the write-ahead log were flipped: they were turned back, and nothing is lost; check the disk"
+        );
+    }
+    if found.likely > 0 {
+        tracing::error!(
+            pages = found.likely,
+            "which bit of these pages it was could only be told by how they were before: run `toktra-siem repair` when the server can be stopped"
         );
     }
     if found.doubtful > 0 {
@@ -103,11 +102,49 @@ struct Walk {
     /// Bytes as they must be, by their place.
     changes: Vec<(u64, Vec<u8>)>,
     mended: u64,
+    likely: u64,
     doubtful: u64,
     lost: u64,
+    /// Where that begins which SQLite will not read.
+    end: u64,
 }
 
 impl Walk {
+    /// Mends the log, and keeps it as it was. Whatever happens meanwhile, the log is the old one or the mended one, or a bit of several is still to
+    /// be turned back.
+    fn mend(&self, log: &Path, kept: &Path) -> io::Result<()> {
+        if self.doubtful > 0 {
+            // The sums of many frames change, and half of them would be damage.
+            let new = log.with_extension("mending");
+            fs::copy(log, &new)?;
+            self.write(&OpenOptions::new().write(true).open(&new)?)?;
+            fs::hard_link(log, kept)?;
+            fs::rename(&new, log)?;
+            return sync_directory(log);
+        }
+        if let Err(error) =
+            fs::copy(log, kept).and_then(|_| File::open(kept)?.sync_all()).and_then(|()| sync_directory(log))
+        {
+            tracing::error!(%error, "the damaged write-ahead log could not be kept as it was");
+            if self.lost > 0 {
+                // All that is left of what is behind the damage.
+                return Err(error);
+            }
+        }
+        self.write(&OpenOptions::new().write(true).open(log)?)
+    }
+
+    fn write(&self, file: &File) -> io::Result<()> {
+        for (at, bytes) in &self.changes {
+            file.write_all_at(bytes, *at)?;
+        }
+        if self.lost > 0 {
+            // Otherwise each start after a kill would find it again.
+            file.set_len(self.end)?;
+        }
+        file.sync_all()
+    }
+
     fn file(&mut self, mut file: &File, database: Option<&File>) -> io::Result<()> {
         let mut header = [0; HEADER];
         if read(&mut file, &mut header)? < HEADER {
@@ -147,9 +184,12 @@ impl Walk {
                 let (file, at) = in_log.or_else(in_database)?;
                 file.read_exact_at(&mut older, at).is_ok().then_some(older)
             };
-            match holds(&mut frame, sums, log, follows, older) {
+            let found = holds(&mut frame, sums, log, follows, older);
+            let is_likely = matches!(found, Frame::Likely(..));
+            match found {
                 Frame::Whole(next) => sums = next,
-                Frame::Turned(next, byte) => {
+                Frame::Turned(next, byte) | Frame::Likely(next, byte) => {
+                    self.likely += u64::from(is_likely);
                     self.changes.push((at + byte as u64, vec![frame[byte]]));
                     self.mended += 1;
                     sums = next;
@@ -188,7 +228,7 @@ impl Walk {
                 file.read_exact_at(frame, at)?;
                 sure |= matches!(
                     holds(frame, sums, log, |_| true, |_| None),
-                    Frame::Whole(_) | Frame::Turned(..) | Frame::Doubtful(_)
+                    Frame::Whole(_) | Frame::Turned(..) | Frame::Likely(..) | Frame::Doubtful(_)
                 );
             }
             last = (own && word(&head, 4) != 0 && !sure).then(|| (word(&head, 16), word(&head, 20)));
@@ -197,7 +237,7 @@ impl Walk {
             at += frame.len() as u64;
         }
         if sure {
-            self.lost = behind;
+            (self.lost, self.end) = (behind, first);
         } else if committed {
             tracing::warn!(
                 frames = behind,
@@ -252,6 +292,8 @@ enum Frame {
     Whole(Sums),
     /// But for one bit, which is turned back in this byte.
     Turned(Sums, usize),
+    /// But for one bit of its page, of which several look the same: in this byte the page is not as it was before, and that is turned back.
+    Likely(Sums, usize),
     /// But for one bit of its page, and several look the same.
     Doubtful(Sums),
     /// Of another log, or not whole.
@@ -285,8 +327,8 @@ fn holds(
     let off = [(16, sums.0 ^ said.0), (20, sums.1 ^ said.1)];
     if let [(at, bits)] = off.iter().filter(|(_, bits)| *bits != 0).collect::<Vec<_>>()[..]
         && bits.is_power_of_two()
-        // A bit of the last word and one of the second sum look the same. The next frame tells; without one, the sum it is.
-        && (*at == 16 || follows(sums) || !follows(said))
+        // A bit of a page may have changed one sum alone, too. The next frame tells; without one, the sum it is.
+        && (follows(sums) || !follows(said))
     {
         let byte = at + 3 - bits.trailing_zeros() as usize / 8;
         frame[byte] ^= 1 << (bits.trailing_zeros() % 8);
@@ -301,16 +343,39 @@ fn holds(
         (heads, pages) => match (heads.iter().find(|(byte, bit)| frame[*byte] >> bit & 1 == 1), pages) {
             (Some(one), _) if u64::from(word(frame, one.0 / 4 * 4)) > most => turn(frame, *one, said),
             (_, [one]) => turn(frame, *one, said),
-            (_, several @ [_, _, ..]) => {
-                let older = older(word(frame, 0)).unwrap_or_default();
-                let differs = |(byte, bit): &&(usize, u8)| {
-                    older.get(byte - FRAME).is_some_and(|before| (before ^ frame[*byte]) >> bit & 1 == 1)
-                };
-                let changed: Vec<_> = several.iter().filter(differs).copied().collect();
-                if let [one] = changed[..] { turn(frame, one, said) } else { Frame::Doubtful(said) }
-            }
+            (_, several @ [_, _, ..]) => by_how_it_was(frame, heads, several, said, older),
             (_, []) => Frame::Other,
         },
+    }
+}
+
+/// Which of several bits was flipped, by how the page was before: one of the page's number, if the frame is much more like another page; else the
+/// one in which it is not as it was.
+fn by_how_it_was(
+    frame: &mut [u8],
+    heads: &[(usize, u8)],
+    several: &[(usize, u8)],
+    said: Sums,
+    older: impl Fn(u32) -> Option<Vec<u8>>,
+) -> Frame {
+    let number = word(frame, 0);
+    let before = older(number).unwrap_or_default();
+    let unlike = |older: &[u8]| older.iter().zip(&frame[FRAME..]).filter(|(a, b)| a != b).count();
+    let is_other = |(byte, bit): &&(usize, u8)| {
+        *byte < 4
+            && older(number ^ 1 << ((3 - byte) * 8 + usize::from(*bit)))
+                .is_some_and(|other| unlike(&other) * 2 < unlike(&before))
+    };
+    let differs =
+        |(byte, bit): &&(usize, u8)| before.get(byte - FRAME).is_some_and(|was| (was ^ frame[*byte]) >> bit & 1 == 1);
+    let other: Vec<_> = heads.iter().filter(is_other).copied().collect();
+    let changed: Vec<_> = several.iter().filter(differs).copied().collect();
+    match (other.as_slice(), changed.as_slice()) {
+        ([(byte, bit)], _) | ([], [(byte, bit)]) => {
+            frame[*byte] ^= 1 << bit;
+            Frame::Likely(said, *byte)
+        }
+        _ => Frame::Doubtful(said),
     }
 }
 
@@ -357,6 +422,11 @@ fn of_word(bytes: &[u8], at: usize, big: bool) -> u32 {
 /// A number of a header.
 fn word(bytes: &[u8], at: usize) -> u32 {
     of_word(bytes, at, true)
+}
+
+/// Has the directory of this file on disk as it is.
+fn sync_directory(file: &Path) -> io::Result<()> {
+    File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Reads until there is no more; how much there was.

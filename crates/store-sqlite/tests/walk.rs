@@ -98,10 +98,47 @@ async fn what_cannot_be_turned_back_is_told_and_kept() {
         assert!((all as u64) < 3 * APPENDS, "{what}: SQLite reads no further");
         assert_eq!(lost, (frames - frame) as u64, "{what}");
         assert_eq!(kept(dir.path()), 1, "{what}");
-        // The next start has nothing to say.
+        // The next start has nothing to say, nor has one after another kill.
         let store = Sqlite::open(dir.path(), SqliteOptions::default()).expect("a start");
         assert_eq!(store.vitals().log_lost, 0);
         store.close().await.expect("a clean end");
+    }
+    // A kill right after the start, before anything has come behind what was cut off.
+    let mut log = killed.log.clone();
+    log[HEADER + frames / 2 * FRAME + 24..][..8].fill(0x5a);
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::copy(killed.dir.path().join(DATABASE), dir.path().join(DATABASE)).expect("a copy");
+    std::fs::write(dir.path().join(LOG), &log).expect("a log");
+    for expected in [(frames - frames / 2) as u64, 0, 0] {
+        let store = Sqlite::open(dir.path(), SqliteOptions::default()).expect("a start");
+        assert_eq!(store.vitals().log_lost, expected);
+        let next = tempfile::tempdir().expect("a directory");
+        for name in [DATABASE, LOG] {
+            std::fs::copy(dir.path().join(name), next.path().join(name)).expect("a copy");
+        }
+        store.close().await.expect("a clean end");
+        for name in [DATABASE, LOG] {
+            let _ = std::fs::remove_file(dir.path().join(name));
+            std::fs::copy(next.path().join(name), dir.path().join(name)).expect("a copy");
+        }
+    }
+    assert_eq!(kept(dir.path()), 1);
+}
+
+/// Of the upper bits of a word, the sums say little.
+#[tokio::test]
+async fn an_upper_bit_of_any_word_loses_nothing() {
+    let killed = Killed::new().await;
+    let frames = (killed.log.len() - HEADER) / FRAME;
+    let frame = HEADER + frames / 2 * FRAME + 24;
+    for (n, at) in (0..FRAME - 24).step_by(4).step_by(89).enumerate() {
+        for bit in [25 + n % 6, 31] {
+            let mut log = killed.log.clone();
+            log[frame + at + bit / 8] ^= 1 << (bit % 8);
+            let what = format!("bit {bit} of the word at {at}");
+            let (all, lost, dir) = killed.start(&log, &what).await;
+            assert_eq!((all as u64, lost, kept(dir.path())), (3 * APPENDS, 0, 1), "{what}");
+        }
     }
 }
 
