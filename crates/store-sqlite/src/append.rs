@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 use toktra_siem_core::event::differs::differs;
 use toktra_siem_core::event::{NewEvent, StoredEvent};
@@ -113,6 +114,7 @@ type Repeated = (usize, (i64, i64), NewEvent);
 fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Outcome<Vec<Appended>> {
     let Engine { conn, orgs, partitions, effects, pending, .. } = engine;
     let (mut appended, mut repeated) = (Vec::with_capacity(events.len()), Vec::new());
+    let new = effects.events.len();
     for event in events {
         let Some(org) = orgs.get_mut(&event.org) else { return Err(StoreError::NotFound.into()) };
         let hash = partitions.ids.hash(org.num, event.event_id);
@@ -137,6 +139,14 @@ fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
         });
         take_in((org, partitions, pending, effects), hash, stored);
         appended.push(Appended::Accepted(seq));
+    }
+    if effects.events.len() - new < appended.len() {
+        // The others of its request are not kept: the buffer that it shares with them would be, for one of them.
+        for event in &mut effects.events[new..] {
+            *event =
+                Arc::new(StoredEvent { payload: Bytes::copy_from_slice(&event.payload), ..StoredEvent::clone(event) });
+            pending.replace(orgs.get(&event.org).map_or(0, |org| org.num), event);
+        }
     }
     compare((conn, &partitions.ids), repeated, &mut appended)?;
     Ok(appended)
@@ -203,6 +213,17 @@ impl Pending {
     /// Adds an event of the org with this number.
     pub(super) fn push(&mut self, org: i64, event: Arc<StoredEvent>) {
         self.0.entry(org).or_default().push(event);
+    }
+
+    /// Puts an event in the place of the one with its sequence.
+    fn replace(&mut self, org: i64, event: &Arc<StoredEvent>) {
+        let Some((first, events)) = self.0.get_mut(&org).and_then(|events| Some((events.first()?.seq, events))) else {
+            return;
+        };
+        let at = event.seq.0.checked_sub(first.0).and_then(|at| usize::try_from(at).ok());
+        if let Some(there) = at.and_then(|at| events.get_mut(at)) {
+            *there = Arc::clone(event);
+        }
     }
 
     /// The event under this key, if it is among them.

@@ -81,6 +81,30 @@ async fn a_duplicate_within_the_group_is_found() {
     assert_eq!(all(&world, world.org).await.len(), 2);
 }
 
+/// One new event among many that are known does not keep the memory of them all.
+#[tokio::test]
+async fn an_event_among_duplicates_is_kept_by_itself() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = SqliteOptions { ring_bytes: 1 << 20, ..SqliteOptions::default() };
+    let path = dir.path().to_path_buf();
+    let world = World::new(|clock| {
+        let options = SqliteOptions { clock, ..options };
+        Fixture { store: Sqlite::open(&path, options).expect("a new store"), damages: None, keep: Box::new(()) }
+    })
+    .await;
+    let known = world.event();
+    world.append_all(vec![known.clone()]).await;
+    let (mut before, mut after) = (world.event(), world.event());
+    let request = bytes::Bytes::from([&before.payload[..], &known.payload[..], &after.payload[..]].concat());
+    let (first, second) = (before.payload.len(), before.payload.len() + known.payload.len());
+    (before.payload, after.payload) = (request.slice(..first), request.slice(second..));
+    let expected = [before.payload.to_vec(), after.payload.to_vec()];
+    world.store.append(vec![before, known, after]).await.expect("an answer");
+    let kept = all(&world, world.org).await;
+    assert_eq!([kept[1].payload.to_vec(), kept[2].payload.to_vec()], expected);
+    assert!(request.is_unique(), "the store keeps a part of the request's memory");
+}
+
 #[tokio::test]
 async fn sealing_makes_runs_long_and_payloads_small() {
     let dir = tempfile::tempdir().expect("a directory");

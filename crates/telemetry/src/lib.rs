@@ -45,7 +45,7 @@ pub use trace::Followed;
 use trace::{Parent, Tracer};
 
 /// A dispatcher that has not turned for so long hangs, and so does whoever watches it.
-const SILENT: Duration = Duration::from_mins(1);
+const SILENT: Duration = Duration::from_secs(90);
 
 /// What the service tells of itself.
 pub struct Telemetry {
