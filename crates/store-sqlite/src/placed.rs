@@ -159,8 +159,26 @@ fn streams(conn: &Connection) -> Outcome<()> {
             }
         }
     }
-    let others = present.into_iter().filter(|(num, _)| !kept.contains(num));
-    wrong.extend(others.map(|(num, _)| ("UPDATE stream SET removed = ?2 WHERE num = ?1", num, 1.into())));
+    let mut others: Vec<(i64, [u8; 16])> = present.into_iter().filter(|(num, _)| !kept.contains(num)).collect();
+    let mut lost = HashSet::new();
+    others.retain(|(_, id)| {
+        // Whoever deletes a connector removes its revisions with it: those that are there tell that it is the connector that is missing.
+        let revisions = "SELECT 1 FROM connector_revision WHERE connector = ?1";
+        let is_lost = !ids.contains(id)
+            && conn.prepare_cached(revisions).and_then(|mut asked| asked.exists([id])).unwrap_or(true);
+        if is_lost {
+            lost.insert(*id);
+        }
+        !is_lost
+    });
+    for id in lost {
+        tracing::error!(
+            connector = %uuid(id),
+            "this connector is not there any more although nobody deleted it, and its events wait: stop the server and restore a backup, or make it anew; \
+             check the disk"
+        );
+    }
+    wrong.extend(others.into_iter().map(|(num, _)| ("UPDATE stream SET removed = ?2 WHERE num = ?1", num, 1.into())));
     if wrong.is_empty() {
         return Ok(());
     }

@@ -151,18 +151,26 @@ impl Walk {
             return Ok(());
         }
         let begun = self.header(file, &mut header);
-        let (big, size) = (word(&header, 0) & 1 == 1, word(&header, 8) as usize);
+        let (mut big, mut size) = (word(&header, 0) & 1 == 1, word(&header, 8) as usize);
+        if !begun {
+            // The database says how large a page is, and this program's logs sum words as the machine has them.
+            let mut said = [0; 2];
+            if database.is_some_and(|database| database.read_exact_at(&mut said, 16).is_ok()) {
+                size = match u16::from_be_bytes(said) {
+                    1 => 65_536,
+                    size => usize::from(size),
+                };
+            }
+            big = cfg!(target_endian = "big");
+        }
         if !(512..=65_536).contains(&size) || !size.is_power_of_two() {
             return Ok(());
         }
         let mut salts: [u8; 8] = std::array::from_fn(|at| header[16 + at]);
         if !begun {
             // The header lies in one sector, which is written whole or not: it is damaged, and the frames say which log it is.
-            let mut first = [0; FRAME];
-            if file.read_exact_at(&mut first, HEADER as u64).is_err() {
-                return Ok(());
-            }
-            salts = std::array::from_fn(|at| first[8 + at]);
+            let Some(found) = salts_of(file, size) else { return Ok(()) };
+            salts = found;
         }
         // Each page is in the database, or in the log.
         let length = database.and_then(|database| database.metadata().ok()).map_or(0, |database| database.len());
@@ -278,6 +286,19 @@ impl Walk {
         *header = *turned;
         true
     }
+}
+
+/// What the first two frames bear that bear the same, and not nothing.
+fn salts_of(file: &File, size: usize) -> Option<[u8; 8]> {
+    let (mut at, mut head, mut before) = (HEADER as u64, [0; FRAME], [0; 8]);
+    while file.read_exact_at(&mut head, at).is_ok() {
+        let salts = std::array::from_fn(|byte| head[8 + byte]);
+        if salts == before && salts != [0; 8] {
+            return Some(salts);
+        }
+        (before, at) = (salts, at + (FRAME + size) as u64);
+    }
+    None
 }
 
 /// Whether a whole frame with these salts, whose sums go on from these, lies at this place.

@@ -125,6 +125,23 @@ async fn what_cannot_be_turned_back_is_told_and_kept() {
     assert_eq!(kept(dir.path()), 1);
 }
 
+/// Without its header SQLite reads nothing of the log.
+#[tokio::test]
+async fn a_header_that_cannot_be_read_is_told() {
+    let killed = Killed::new().await;
+    let frames = (killed.log.len() - HEADER) / FRAME;
+    for (from, to, with) in
+        [(0, HEADER, 0), (0, 512, 0), (0, 4_096, 0), (8, 12, 0xff), (3, 4, 0), (10, 11, 0x31), (16, 24, 0x5a)]
+    {
+        let mut log = killed.log.clone();
+        log[from..to].fill(with);
+        let what = format!("{from} to {to}");
+        let (all, lost, dir) = killed.start(&log, &what).await;
+        assert!((all as u64) < 3 * APPENDS, "{what}");
+        assert_eq!((lost, kept(dir.path())), (frames as u64, 1), "{what}");
+    }
+}
+
 /// Of the upper bits of a word, the sums say little.
 #[tokio::test]
 async fn an_upper_bit_of_any_word_loses_nothing() {
