@@ -91,7 +91,7 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, kept: &mut Kept) -> Str
     let (stalled, silent) =
         telemetry.meters.watched().map_or((0, 0.0), |seen| (seen.connectors(), seen.silent().as_secs_f64()));
     page.gauge("toktra_siem_stalled_connectors", "Connectors that are stalled.").value(stalled);
-    let help = "For how long nothing was heard of what starts and ends deliveries; more than a minute is a fault.";
+    let help = "For how long nothing was heard of what starts and ends deliveries; more than 90 seconds is a fault.";
     page.gauge("toktra_siem_dispatcher_silent_seconds", help).value(silent);
     if let Some(retention) = telemetry.retention {
         page.gauge("toktra_siem_retention_seconds", "How long undelivered events are kept: TOKTRA_SIEM_RETENTION.")

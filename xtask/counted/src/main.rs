@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use toktra_siem_core::connector::Credentials;
 use toktra_siem_core::event::body::{BodyFormat, split_body};
-use toktra_siem_core::event::intake::{Intake, OrgRule, normalise};
+use toktra_siem_core::event::intake::{Intake, OrgRule, Room, normalise_in};
 use toktra_siem_core::event::{EventType, NewEvent, Severity, StoredEvent};
 use toktra_siem_core::filter::{Filter, FilterTimeline, FilterVersion};
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, PlatformId, Revision, Seq, StreamKind};
@@ -95,7 +95,8 @@ fn stored_forms(body: &[u8]) -> Vec<NewEvent> {
     let fresh_id = || EventId(Uuid::from_u128(9));
     let intake = Intake { org: OrgRule::Only(ORG), now: NOW, fresh_id: &fresh_id };
     let raw = split_body(body, BodyFormat::Json).expect("the body is an array");
-    raw.iter().map(|event| normalise(event.bytes, &intake).expect("the events are valid")).collect()
+    let mut room = Room::new(raw.iter().map(|event| event.bytes.len()).sum());
+    raw.iter().map(|event| normalise_in(&mut room, event.bytes, &intake).expect("the events are valid")).collect()
 }
 
 /// A hundred events as the log has them.

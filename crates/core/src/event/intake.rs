@@ -45,6 +45,8 @@ pub struct Intake<'a> {
     pub fresh_id: &'a dyn Fn() -> EventId,
 }
 
+/// Room for the values that are made where they are missing.
+const MADE: usize = 256;
 /// The most faults that are named for one event.
 pub(super) const MAX_FAULTS: usize = 20;
 /// Validates one event and brings it into its stored form. Pointers are below the event; the caller puts the event's own in front
@@ -55,13 +57,13 @@ pub fn normalise(raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<FieldFaul
 
 /// The same for one event of several.
 pub fn normalise_in(room: &mut Room, raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<FieldFault>> {
-    intake(raw, Draft::new(ctx, room))
+    intake(raw, Draft::new(ctx, room, raw.len()))
 }
 
 /// The same for an event that the service makes itself: the only way for a test event, a heartbeat or a connector alert.
 pub fn normalise_own(raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<FieldFault>> {
     let mut room = Room::new(raw.len());
-    intake(raw, Draft { own: true, ..Draft::new(ctx, &mut room) })
+    intake(raw, Draft { own: true, ..Draft::new(ctx, &mut room, raw.len()) })
 }
 
 fn intake(raw: &[u8], mut draft: Draft<'_>) -> Result<NewEvent, Vec<FieldFault>> {
@@ -118,8 +120,9 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(ctx: &'a Intake<'a>, room: &'a mut Room) -> Self {
+    fn new(ctx: &'a Intake<'a>, room: &'a mut Room, size: usize) -> Self {
         room.values.clear();
+        room.values.reserve(size + MADE);
         Self {
             ctx,
             own: false,

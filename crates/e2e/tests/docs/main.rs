@@ -58,5 +58,6 @@ pages! {
     command_line => "docs/command-line.md",
     configuration => "docs/configuration.md",
     performance => "docs/performance.md",
+    reliability => "docs/reliability.md",
     ops => "ops/README.md",
 }
