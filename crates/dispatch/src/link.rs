@@ -154,18 +154,27 @@ pub struct Link {
     /// Takes the credential out of what the endpoint says, before it is kept.
     pub redactor: Redactor,
     /// Set once the endpoint is prepared (the index template is in place, say).
-    pub ready: Mutex<Option<Readiness>>,
+    pub ready: Mutex<Readiness>,
 }
 
-/// That an endpoint is prepared, and what was fetched for its requests.
-#[derive(Debug, Clone, Default)]
+/// For so long what an endpoint answered to the first steps of a set-up is believed, if a later step came to nothing.
+const BELIEVED: Duration = Duration::from_mins(5);
+
+/// How far an endpoint is prepared, and what was fetched for its requests.
+#[derive(Debug, Default)]
 pub struct Readiness {
+    done: bool,
     grant: Option<Grant>,
+    /// The replies so far. An attempt has one deadline for all of its steps, so at a slow endpoint the next one has to go on from here: if each began
+    /// anew, none would ever come to its end.
+    seen: Vec<Reply>,
+    /// When the first of them was asked for.
+    since: Option<Instant>,
 }
 
 impl Readiness {
     fn holds(&self, now: Timestamp) -> bool {
-        self.grant.as_ref().is_none_or(|grant| grant.is_good(now))
+        self.done && self.grant.as_ref().is_none_or(|grant| grant.is_good(now))
     }
 }
 
@@ -228,15 +237,18 @@ impl Link {
         let Ok(mut ready) = timeout_at(until, self.ready.lock()).await else {
             return Prepared::Hold { cause: still_prepared(), misconfigured: false };
         };
-        if let Some(readiness) = ready.as_ref().filter(|readiness| readiness.holds(clock.now())) {
-            return Prepared::Ready { warning: None, grant: readiness.grant.clone(), fresh: false };
+        if ready.holds(clock.now()) {
+            return Prepared::Ready { warning: None, grant: ready.grant.clone(), fresh: false };
+        }
+        if ready.done || ready.since.is_none_or(|since| since.elapsed() > BELIEVED) {
+            *ready = Readiness { since: Some(Instant::now()), ..Readiness::default() };
         }
         let next = |seen: &[Reply]| self.destination.setup(seen, clock.now());
-        let outcome = run_setup(next, |request| self.send_own(request, None, clock, random, until)).await;
-        *ready = match &outcome {
-            Prepared::Ready { grant, .. } => Some(Readiness { grant: grant.clone() }),
-            Prepared::Hold { .. } => None,
-        };
+        let send = |request| self.send_own(request, None, clock, random, until);
+        let outcome = run_setup(&mut ready.seen, next, send).await;
+        if let Prepared::Ready { grant, .. } = &outcome {
+            *ready = Readiness { done: true, grant: grant.clone(), ..Readiness::default() };
+        }
         outcome
     }
 
@@ -297,9 +309,8 @@ impl Link {
     /// The endpoint does not take the grant `used` any more: the next request prepares it anew, unless another has done so meanwhile.
     async fn forget_grant(&self, used: &Grant) {
         let mut ready = self.ready.lock().await;
-        let stored = ready.as_ref().and_then(|readiness| readiness.grant.as_ref());
-        if stored.is_some_and(|grant| grant.secret.expose_secret() == used.secret.expose_secret()) {
-            *ready = None;
+        if ready.grant.as_ref().is_some_and(|grant| grant.secret.expose_secret() == used.secret.expose_secret()) {
+            *ready = Readiness::default();
         }
     }
 
@@ -312,7 +323,7 @@ impl Link {
         random: &dyn Random,
         until: Instant,
     ) -> Result<Reply, Unreached> {
-        let prepared = timeout_at(until, self.ready.lock()).await.is_ok_and(|ready| ready.is_some());
+        let prepared = timeout_at(until, self.ready.lock()).await.is_ok_and(|ready| ready.done);
         if !prepared {
             let answer = self.send_own(request.clone(), None, clock, random, until).await;
             if !answer.as_ref().is_ok_and(|reply| self.destination.refuses_grant(reply)) {
@@ -365,16 +376,23 @@ fn still_prepared() -> Cause {
     )
 }
 
-/// Walks through a set-up: asks `next` what to do, does it with `send`, and asks again with the replies so far.
-pub async fn run_setup<F>(next: impl Fn(&[Reply]) -> SetupStep, send: impl Fn(OutboundRequest) -> F) -> Prepared
+/// Walks through a set-up from where `seen`, the replies so far, ends: asks `next` what to do, does it with `send`, and asks again.
+pub async fn run_setup<F>(
+    seen: &mut Vec<Reply>,
+    next: impl Fn(&[Reply]) -> SetupStep,
+    send: impl Fn(OutboundRequest) -> F,
+) -> Prepared
 where
     F: Future<Output = Result<Reply, Unreached>>,
 {
-    let mut seen = Vec::new();
     loop {
-        match next(&seen) {
+        match next(seen) {
             SetupStep::Done { warning, grant } => return Prepared::Ready { warning, grant, fresh: true },
-            SetupStep::Hold(cause) => return Prepared::Hold { cause, misconfigured: false },
+            SetupStep::Hold(cause) => {
+                // The endpoint has to be asked again.
+                seen.clear();
+                return Prepared::Hold { cause, misconfigured: false };
+            }
             SetupStep::Send(request) => match send(request).await {
                 Ok(reply) => seen.push(reply),
                 Err(unreached) => {

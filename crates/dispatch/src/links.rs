@@ -84,7 +84,7 @@ impl StoredLinks {
             destination: destination.map_err(|e| unusable(&e))?.into(),
             sender: Arc::new(endpoint),
             redactor: self.registry.redactor(settings, &credentials),
-            ready: Mutex::new(None),
+            ready: Mutex::default(),
             timeline,
             keys,
             connector,

@@ -217,7 +217,7 @@ impl Links for TestLinks {
             sender: self.endpoint.clone(),
             keys: SigningKeys { current: Some(SecretString::from("secret")), next: None },
             redactor,
-            ready: tokio::sync::Mutex::new(None),
+            ready: tokio::sync::Mutex::default(),
             connector,
         })
     }

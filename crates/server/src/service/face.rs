@@ -70,7 +70,7 @@ impl Dispatch for Dispatching {
         let next =
             |seen: &[_]| link.destination.setup_on_request(seen).map_or_else(SetupStep::done, |asked| asked.step);
         let send = |request| link.set_up(request, &*context.clock, &*context.random, until);
-        match run_setup(next, send).await {
+        match run_setup(&mut Vec::new(), next, send).await {
             Prepared::Ready { warning, .. } => {
                 context.warnings.prepared(stream, warning.clone());
                 Ok(TemplateReport { template: name, warning })

@@ -60,7 +60,7 @@ impl Links for SimLinks {
             sender: siem,
             keys: SigningKeys { current: Some(SecretString::from(SECRET)), next: None },
             redactor,
-            ready: tokio::sync::Mutex::new(None),
+            ready: tokio::sync::Mutex::default(),
             connector,
         })
     }

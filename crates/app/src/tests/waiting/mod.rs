@@ -159,7 +159,7 @@ impl Links for Ways {
             sender: Arc::new(self.endpoint.clone()),
             keys: SigningKeys { current: Some(SecretString::from("secret")), next: None },
             redactor,
-            ready: tokio::sync::Mutex::new(None),
+            ready: tokio::sync::Mutex::default(),
             connector,
         })
     }
