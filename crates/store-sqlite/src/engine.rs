@@ -341,6 +341,11 @@ impl Engine {
         verdict
     }
 
+    /// Whether this failure, of what nothing depends on, says that the disk is broken.
+    pub(super) fn is_broken(&mut self, error: &rusqlite::Error) -> bool {
+        self.judge.verdict(error, &self.path) == Verdict::Broken
+    }
+
     /// Runs work that writes before it knows whether it will be refused: then what it wrote is taken back, and nothing else.
     pub(super) fn all_or_nothing<T>(&mut self, work: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
         self.conn.prepare_cached("SAVEPOINT work")?.execute([])?;

@@ -122,7 +122,7 @@ impl Partitions {
                 rows: uint(row.get(4)?),
                 bytes: uint(row.get(5)?),
                 ids,
-                sizes: stored::of_open(conn, number, scanned.extents.keys().copied())?,
+                sizes: stored::of_open(conn, number, &scanned.extents)?,
                 extents: scanned.extents,
                 ..OpenPartition::new(number, Timestamp(row.get(2)?))
             });
@@ -282,7 +282,7 @@ impl Engine {
             .prepare_cached("UPDATE partition SET rows = ?2, bytes = ?3, last_at = ?4 WHERE number = ?1")?
             .execute(params![open.number, int(open.rows), int(open.bytes), open.last_at.0])?;
         open.uncatalogued = false;
-        stored::note(&self.conn, open)
+        Ok(())
     }
 
     /// Seals the open partition, if there is one: it is not written to any more, except to remove from it.
@@ -300,7 +300,6 @@ impl Engine {
                 let bytes = open.sizes.get(org).copied().unwrap_or(0);
                 extent.execute(params![org, number, int(first.0), int(last.0), int(bytes)])?;
             }
-            self.conn.execute("DELETE FROM growing", [])?;
             let mut head = self.conn.prepare_cached("UPDATE org SET head = ?2, accepted_at = ?3 WHERE num = ?1")?;
             for org in self.orgs.values().filter(|org| open.extents.contains_key(&org.num)) {
                 head.execute(params![org.num, int(org.head.0), org.accepted_at.0])?;

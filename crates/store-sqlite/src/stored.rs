@@ -161,15 +161,13 @@ impl Engine {
     }
 
     /// Nothing is left of a removed org.
-    pub(super) fn forget_sizes_of(&mut self, org: i64) -> Outcome<()> {
-        self.conn.execute("DELETE FROM growing WHERE org = ?1", [org])?;
+    pub(super) fn forget_sizes_of(&mut self, org: i64) {
         if let Some(open) = &mut self.partitions.open {
             open.sizes.remove(&org);
         }
         let left = self.stored.of(org);
         self.stored.change(org, -int(left));
         self.stored.wanted.remove(&org);
-        Ok(())
     }
 }
 
@@ -178,26 +176,50 @@ pub(super) fn is_kept_for_others(room: u64, limit: u64) -> bool {
     room < limit / KEPT_FOR_OTHERS
 }
 
-/// Notes the figures of the open partition, once that is worth it.
-pub(super) fn note(conn: &Connection, open: &mut OpenPartition) -> rusqlite::Result<()> {
-    if open.bytes - open.noted < NOTED_EVERY {
-        return Ok(());
+impl Engine {
+    /// Notes the figures of the open partition, once that is worth it: between two groups, since nothing that was accepted may depend on it.
+    /// If it cannot be noted, a start reads more rows.
+    pub(super) fn note_growth(&mut self) -> rusqlite::Result<()> {
+        let Some(open) = &mut self.partitions.open else { return Ok(()) };
+        if open.bytes.saturating_sub(open.noted) < NOTED_EVERY {
+            return Ok(());
+        }
+        open.noted = open.bytes;
+        let transaction = self.conn.unchecked_transaction()?;
+        note(&transaction, open)?;
+        transaction.commit()
     }
-    let sql = "INSERT OR REPLACE INTO growing (org, partition, to_seq, bytes) VALUES (?1, ?2, ?3, ?4)";
-    let mut note = conn.prepare_cached(sql)?;
+}
+
+/// What was noted before goes: of other partitions, and of removed orgs.
+fn note(conn: &Connection, open: &OpenPartition) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM growing")?.execute([])?;
+    let mut note =
+        conn.prepare_cached("INSERT INTO growing (org, partition, to_seq, bytes) VALUES (?1, ?2, ?3, ?4)")?;
     for (org, (_, last)) in &open.extents {
         let bytes = open.sizes.get(org).copied().unwrap_or(0);
         note.execute(params![org, open.number, int(last.0), int(bytes)])?;
     }
-    open.noted = open.bytes;
     Ok(())
 }
 
+/// What was noted of a partition: by org, up to which sequence it takes how many bytes. Nothing, if a page of it cannot be read.
+fn noted(conn: &Connection, number: i64) -> rusqlite::Result<HashMap<i64, (i64, i64)>> {
+    let read = || {
+        let mut noted = conn.prepare("SELECT org, to_seq, bytes FROM growing WHERE partition = ?1")?;
+        let rows = noted.query_map([number], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
+        rows.collect()
+    };
+    unless_damaged(read(), HashMap::new())
+}
+
 /// What the open partition holds of each org that has anything there, by what was noted and the rows after that.
-pub(super) fn of_open(conn: &Connection, number: i64, orgs: impl Iterator<Item = i64>) -> Outcome<HashMap<i64, u64>> {
-    let mut noted = conn.prepare("SELECT org, to_seq, bytes FROM growing WHERE partition = ?1")?;
-    let noted = noted.query_map([number], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
-    let noted: HashMap<i64, (i64, i64)> = noted.collect::<rusqlite::Result<_>>()?;
+pub(super) fn of_open(
+    conn: &Connection,
+    number: i64,
+    extents: &HashMap<i64, (Seq, Seq)>,
+) -> Outcome<HashMap<i64, u64>> {
+    let noted = noted(conn, number)?;
     let sum = |table, column| {
         format!(
             "SELECT CAST(total(octet_length({column})) AS INTEGER) FROM {table}_{number} WHERE key > ?1 AND key <= ?2"
@@ -205,9 +227,11 @@ pub(super) fn of_open(conn: &Connection, number: i64, orgs: impl Iterator<Item =
     };
     let (mut heads, mut bodies) = (conn.prepare(&sum("head", "head"))?, conn.prepare(&sum("body", "body"))?);
     let mut found = HashMap::new();
-    for org in orgs {
-        let (first, last) = keys_of(org);
-        let (after, before) = match noted.get(&org) {
+    for (org, (from, to)) in extents {
+        let (org, (first, last)) = (*org, keys_of(*org));
+        // A number may have been another partition's before; a sequence is given once.
+        let noted = noted.get(&org).filter(|(noted, _)| (*from..=*to).contains(&Seq(uint(*noted))));
+        let (after, before) = match noted {
             Some((to, bytes)) => (key(org, Seq(uint(*to))), uint(*bytes)),
             None => (first - 1, 0),
         };
