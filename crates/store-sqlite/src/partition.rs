@@ -260,11 +260,7 @@ impl Engine {
             return Ok(());
         }
         self.seal_partition()?;
-        // A damaged table may be left of one that is forgotten.
-        let sql = "SELECT 1 + max((SELECT coalesce(max(number), 0) FROM partition),
-             (SELECT coalesce(max(CAST(substr(name, 6) AS INTEGER)), 0) FROM sqlite_master
-               WHERE type = 'table' AND (name GLOB 'head_[0-9]*' OR name GLOB 'body_[0-9]*')))";
-        let number: i64 = self.conn.query_row(sql, [], |row| row.get(0))?;
+        let number = self.next_partition()?;
         self.conn.execute_batch(&batch::tables(number))?;
         self.conn.execute(
             "INSERT INTO partition (number, sealed, first_at, last_at, rows, bytes) VALUES (?1, 0, ?2, ?2, 0, 0)",
@@ -273,6 +269,15 @@ impl Engine {
         self.partitions.open = Some(OpenPartition::new(number, now));
         self.effects.maps = true;
         Ok(())
+    }
+
+    /// The number of the partition that is begun next.
+    pub(super) fn next_partition(&self) -> Outcome<i64> {
+        // A damaged table may be left of one that is forgotten.
+        let sql = "SELECT 1 + max((SELECT coalesce(max(number), 0) FROM partition),
+             (SELECT coalesce(max(CAST(substr(name, 6) AS INTEGER)), 0) FROM sqlite_master
+               WHERE type = 'table' AND (name GLOB 'head_[0-9]*' OR name GLOB 'body_[0-9]*')))";
+        Ok(self.conn.query_row(sql, [], |row| row.get(0))?)
     }
 
     /// Brings the catalogue up to date with what the present transaction has appended.

@@ -33,6 +33,8 @@ pub(super) struct Stored {
     changed: HashSet<i64>,
     /// What orgs wanted to append while there was next to no room: so much of their own may go for it. Below zero, what went beyond.
     wanted: HashMap<i64, i64>,
+    /// What the present group gave for it.
+    given: HashMap<i64, i64>,
 }
 
 impl Stored {
@@ -92,7 +94,24 @@ impl Stored {
     pub(super) fn gave(&mut self, org: i64, bytes: u64) {
         if let Some(wanted) = self.wanted.get_mut(&org) {
             *wanted -= int(bytes);
+            *self.given.entry(org).or_default() += int(bytes);
         }
+    }
+
+    /// The group is on disk.
+    pub(super) fn committed(&mut self) {
+        self.given.clear();
+    }
+
+    /// As read after a group of which nothing is on disk: `before` has what stands nowhere else.
+    pub(super) fn after(mut self, before: &mut Self) -> Self {
+        self.wanted = std::mem::take(&mut before.wanted);
+        for (org, bytes) in std::mem::take(&mut before.given) {
+            if let Some(wanted) = self.wanted.get_mut(&org) {
+                *wanted += bytes;
+            }
+        }
+        self
     }
 
     /// There is room again.
@@ -133,15 +152,18 @@ impl Engine {
     /// Rows of the partition became longer, more, shorter, or fewer.
     pub(super) fn resized(&mut self, partition: i64, growth: &Growth) -> Outcome<()> {
         for (org, by) in growth.iter().filter(|(_, by)| **by != 0) {
-            self.stored.change(*org, *by);
             if let Some(open) = self.partitions.open.as_mut().filter(|open| open.number == partition) {
                 let own = open.sizes.entry(*org).or_default();
                 *own = own.saturating_add_signed(*by);
+                self.stored.change(*org, *by);
                 continue;
             }
-            self.conn
-                .prepare_cached("UPDATE extent SET bytes = max(bytes + ?3, 0) WHERE org = ?1 AND partition = ?2")?
-                .execute(params![org, partition, by])?;
+            let sql =
+                "UPDATE extent SET bytes = max(bytes + ?3, 0) WHERE org = ?1 AND partition = ?2 AND bytes NOT NULL";
+            // What was never counted is not taken off.
+            if self.conn.prepare_cached(sql)?.execute(params![org, partition, by])? > 0 {
+                self.stored.change(*org, *by);
+            }
         }
         Ok(())
     }
@@ -254,18 +276,22 @@ pub(super) fn count(conn: &Connection) -> Outcome<()> {
     }
     for number in numbers {
         // One that cannot be read stays uncounted, and is tried again by the next start.
-        if let Ok(sizes) = sizes_of(conn, number) {
-            let transaction = conn.unchecked_transaction()?;
-            transaction.execute("UPDATE extent SET bytes = 0 WHERE partition = ?1", [number])?;
-            for (org, bytes) in sizes {
-                let set = "UPDATE extent SET bytes = ?3 WHERE org = ?1 AND partition = ?2";
-                transaction.prepare_cached(set)?.execute(params![org, number, bytes])?;
-            }
-            transaction.commit()?;
+        if unless_damaged(count_one(conn, number).map(|()| true), false)? {
             checkpoint::relieve(conn)?;
         }
     }
     Ok(())
+}
+
+fn count_one(conn: &Connection, number: i64) -> rusqlite::Result<()> {
+    let sizes = sizes_of(conn, number)?;
+    let transaction = conn.unchecked_transaction()?;
+    transaction.execute("UPDATE extent SET bytes = 0 WHERE partition = ?1", [number])?;
+    for (org, bytes) in sizes {
+        let set = "UPDATE extent SET bytes = ?3 WHERE org = ?1 AND partition = ?2";
+        transaction.prepare_cached(set)?.execute(params![org, number, bytes])?;
+    }
+    transaction.commit()
 }
 
 /// `otherwise`, if a damaged page was met.

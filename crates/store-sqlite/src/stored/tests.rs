@@ -285,3 +285,51 @@ async fn what_was_noted_before_an_events_sequence_is_of_another_partition() {
     assert_eq!(told(&store).await, counted(dir.path()));
     store.close().await.unwrap();
 }
+
+/// Of a partition that could not be counted, nothing is taken off that was never added.
+#[tokio::test]
+async fn what_was_not_counted_is_not_taken_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = with_one_org(dir.path()).await;
+    store.append(vec![event(0, 1000)]).await.unwrap();
+    store.writer.call("sealing", Engine::seal_partition).await.unwrap();
+    store.append(vec![event(1, 1000)]).await.unwrap();
+    let (before, uncounted, counted) = store
+        .writer
+        .call("removing", |engine| {
+            let before = engine.stored.of(1);
+            engine.conn.execute("UPDATE extent SET bytes = NULL", [])?;
+            engine.resized(1, &Growth::from([(1, -10)]))?;
+            let uncounted = engine.stored.of(1);
+            engine.conn.execute("UPDATE extent SET bytes = 500", [])?;
+            engine.resized(1, &Growth::from([(1, -10)]))?;
+            Ok((before, uncounted, engine.stored.of(1)))
+        })
+        .await
+        .unwrap();
+    assert_eq!((uncounted, counted), (before, before - 10));
+    store.close().await.unwrap();
+}
+
+/// An idle store seals what is old, unless nothing else could be written then.
+#[tokio::test]
+async fn retention_leaves_the_only_partition_open_that_can_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = with_one_org(dir.path()).await;
+    store.append(vec![event(0, 10)]).await.unwrap();
+    let old = Retention { payloads_before: Timestamp(i64::MAX), history_before: Timestamp(0) };
+    for stays in [true, false] {
+        store
+            .writer
+            .call("setting", move |engine| {
+                engine.stays = stays;
+                Ok(())
+            })
+            .await
+            .unwrap();
+        store.expire(old).await.unwrap();
+        let open = store.writer.call("asking", |engine| Ok(engine.partitions.open.is_some())).await.unwrap();
+        assert_eq!(open, stays);
+    }
+    store.close().await.unwrap();
+}
