@@ -75,6 +75,7 @@ pub(super) struct OrgState {
 }
 
 /// What becomes visible with the commit.
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own, whatever the others do")]
 #[derive(Default)]
 pub(super) struct Effects {
     /// Appended events.
