@@ -333,3 +333,17 @@ async fn retention_leaves_the_only_partition_open_that_can_be_written() {
     }
     store.close().await.unwrap();
 }
+
+/// What an org wanted while there was no room is known after a group that came to nothing, and what that group gave for it was not given.
+#[test]
+fn what_was_wanted_outlives_a_group_that_is_begun_again() {
+    for (is_on_disk, left) in [(false, 100), (true, 60)] {
+        let mut stored = Stored::default();
+        stored.wanted.insert(1, 100);
+        stored.gave(1, 40);
+        if is_on_disk {
+            stored.committed();
+        }
+        assert_eq!(Stored::default().after(&mut stored).wanted, HashMap::from([(1, left)]));
+    }
+}
