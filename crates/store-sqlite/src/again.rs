@@ -12,8 +12,9 @@ use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::error::StoreError;
 
 use super::append::{self, Pending};
+use super::batch;
 use super::engine::{Effects, Engine, read_state};
-use super::fault::{Fault, Outcome};
+use super::fault::{Fault, Outcome, failure, is_damage};
 
 impl Engine {
     /// Begins the transaction again if looks for duplicates met a damaged page in it.
@@ -25,8 +26,13 @@ impl Engine {
         if self.has_written() {
             return self.accept_again(usize::MAX);
         }
-        let room = self.room;
         roll_back(&self.conn);
+        Ok(self.begin_again()?)
+    }
+
+    /// Begins the transaction again. What the group has claimed stays claimed.
+    fn begin_again(&mut self) -> rusqlite::Result<()> {
+        let room = self.room;
         self.begin()?;
         self.room = room;
         Ok(())
@@ -37,14 +43,35 @@ impl Engine {
         if !fault.is_damage() || self.began_in.is_none() || self.stays {
             return Err(fault);
         }
-        let error = fault.into_error("beginning a partition");
+        self.stay(&fault.into_error("beginning a partition"));
+        self.accept_again(usize::MAX)
+    }
+
+    fn stay(&mut self, error: &StoreError) {
         tracing::error!(
             %error,
             "events go on into the partition that is open, since no other one can be begun: it grows, and nothing of it is removed by age. Run \
              `toktra-siem repair` when the server can be stopped"
         );
         self.stays = true;
-        self.accept_again(usize::MAX)
+    }
+
+    /// Seals the open partition though it could take more, unless no other can be begun: what comes next would have none. Whether it did.
+    pub(super) fn seal_early(&mut self) -> Outcome<bool> {
+        if self.stays {
+            return Ok(false);
+        }
+        let tables = batch::tables(self.next_partition()?);
+        let tried = format!("SAVEPOINT another; {tables} ROLLBACK TO another; RELEASE another");
+        if let Err(error) = self.conn.execute_batch(&tried) {
+            // It costs this piece of work, and no other one.
+            if is_damage(&error) {
+                self.stay(&failure(&error, "trying to begin a partition"));
+            }
+            return Err(error.into());
+        }
+        self.seal_partition()?;
+        Ok(true)
     }
 
     /// Begins the transaction again with the first `kept` of the events that it has accepted, and nothing else of what it did.
@@ -62,16 +89,18 @@ impl Engine {
     fn begin_with(&mut self, events: &[Arc<StoredEvent>], accepted_at: Timestamp) -> Outcome<()> {
         roll_back(&self.conn);
         self.reload()?;
-        self.begin()?;
+        self.begin_again()?;
         if events.is_empty() {
             self.accepted_at = self.accepted_at.max(accepted_at);
             return Ok(());
         }
-        if accepted_at < self.accepted_at {
-            // The clock was set back: as for the first time.
+        let was_set_back = accepted_at < self.accepted_at && !self.stays;
+        let takes_none = self.partitions.open.as_ref().is_some_and(|open| Some(open.number) == self.takes_none);
+        if was_set_back || takes_none {
+            // As for the first time.
             self.seal_partition()?;
         }
-        self.accepted_at = accepted_at;
+        self.accepted_at = if self.stays { accepted_at.max(self.accepted_at) } else { accepted_at };
         append::again(self, events.to_vec())
     }
 
@@ -81,9 +110,11 @@ impl Engine {
             return self.accept_again(usize::MAX);
         }
         roll_back(&self.conn);
-        self.begin()?;
+        self.begin_again()?;
         self.pending = Pending::default();
         if afresh {
+            // Whatever else the group meets, it does not come back to this one.
+            self.takes_none = self.began_in;
             let events = std::mem::take(&mut self.effects.events);
             // Backwards, so that each is the last one of its org.
             for event in events.iter().rev() {
@@ -132,7 +163,8 @@ impl Engine {
     fn reload(&mut self) -> Outcome<()> {
         let (orgs, loaded, stored) = read_state(&self.conn, &self.aging)?;
         self.orgs = orgs;
-        self.stored = stored;
+        self.stored = stored.after(&mut self.stored);
+        self.eviction.rolled_back();
         let before = std::mem::replace(&mut self.partitions, loaded.partitions);
         self.partitions.ids.remember(&before.ids);
         self.accepted_at = loaded.accepted_at;

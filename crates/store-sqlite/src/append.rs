@@ -87,7 +87,7 @@ pub(super) fn append(
     let now = engine.now();
     // A clock that was set back is noticed before what bears its time can be too old for a right one.
     engine.aging.now();
-    let accepted_at = rules::time::accepted_at(engine.accepted_at, now);
+    let accepted_at = accepted_at(engine.stays, engine.accepted_at, now);
     if accepted_at < engine.accepted_at {
         let (before, seconds) = (engine.accepted_at, engine.accepted_at.since(now).as_secs());
         tracing::warn!(%before, %now, seconds, "the clock was set back: events bear its time again, and keep the order in which they came");
@@ -108,11 +108,18 @@ pub(super) fn append(
     appended
 }
 
+/// When an event is accepted that comes at `now` and after one that was accepted at `last`. A clock that was set back is not followed if the
+/// partition that is open has to be stayed in.
+fn accepted_at(stays: bool, last: Timestamp, now: Timestamp) -> Timestamp {
+    let at = rules::time::accepted_at(last, now);
+    if stays { at.max(last) } else { at }
+}
+
 /// A duplicate whose original has rows: where its answer stands, the original's partition and key, and what was sent.
 type Repeated = (usize, (i64, i64), NewEvent);
 
 fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Outcome<Vec<Appended>> {
-    let Engine { conn, orgs, partitions, effects, pending, .. } = engine;
+    let Engine { conn, orgs, partitions, effects, pending, stays, .. } = engine;
     let (mut appended, mut repeated) = (Vec::with_capacity(events.len()), Vec::new());
     let new = effects.events.len();
     for event in events {
@@ -134,7 +141,7 @@ fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
             event_type: event.event_type,
             severity: event.severity,
             event_time: event.event_time,
-            accepted_at: rules::time::accepted_at(org.accepted_at, now),
+            accepted_at: accepted_at(*stays, org.accepted_at, now),
             payload: event.payload,
         });
         take_in((org, partitions, pending, effects), hash, stored);

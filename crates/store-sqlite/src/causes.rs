@@ -26,7 +26,7 @@ pub(super) struct Causes<'a> {
 }
 
 impl<'a> Causes<'a> {
-    /// Of these events, at `now`.
+    /// Of these events, at `now` by the time by which things age.
     pub(super) fn of(parked: &'a [Parked], now: Timestamp) -> Self {
         let mut all = HashMap::new();
         for parked in parked {
@@ -54,6 +54,10 @@ fn key(cause: &Cause) -> (&str, &str) {
 }
 
 fn keep(conn: &Connection, text: &str, now: Timestamp) -> Outcome<i64> {
+    // By a clock that was set back, it would be too old as soon as the clock is right.
+    let last = "SELECT used_at FROM cause ORDER BY num DESC LIMIT 1";
+    let last: Option<i64> = conn.prepare_cached(last)?.query_row([], |row| row.get(0)).optional()?;
+    let now = now.max(Timestamp(last.unwrap_or(now.0)));
     let known = "SELECT num, used_at FROM cause WHERE text = ?1";
     let known: Option<(i64, i64)> =
         conn.prepare_cached(known)?.query_row([text], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
@@ -116,6 +120,13 @@ mod tests {
         }
         let waiting = rows::waiting(&conn, 1, ParkKind::Failed, Seq(0), 500).unwrap();
         assert!(waiting.len() == 199 && waiting.iter().all(|parked| parked.cause == cause(parked.seq.0)));
+        // The clock was set back.
+        let late: Vec<Parked> =
+            (200..203).map(|seq| Parked { cause: Cause::new("late", "1"), ..parked(seq) }).collect();
+        let mut causes = Causes::of(&late, Timestamp(-90 * DAY_MS));
+        assert_eq!(causes.column(&conn, &late[0].cause).unwrap(), "3");
+        assert_eq!(sweep(&conn, Timestamp(KEPT_MS), 9).unwrap(), 0);
+        conn.execute("DELETE FROM cause WHERE num = 3", []).unwrap();
         assert_eq!(sweep(&conn, Timestamp(4 * DAY_MS + KEPT_MS), 9).unwrap(), 0);
         assert_eq!(sweep(&conn, Timestamp(4 * DAY_MS + KEPT_MS + 1), 9).unwrap(), 2);
     }

@@ -187,7 +187,7 @@ pub(super) fn delete(
     }
     jobs::give_up(&engine.conn, state.num, id, now)?;
     forget(&engine.conn, id)?;
-    engine.forget_owner(id);
+    engine.effects.connectors.push(id);
     write_audit(&engine.conn, Some(state.num), audit)?;
     Ok(given_up)
 }

@@ -22,12 +22,12 @@ use toktra_siem_store::{Aging, Clock, Next, Shortage};
 use super::SqliteOptions;
 use super::append::Pending;
 use super::checkpoint;
-use super::codec::{uint, uuid};
 use super::damage;
-use super::evict::Pass;
+use super::evict::Eviction;
 use super::fault::{Fault, Judge, Outcome, Verdict};
 use super::ids::{IdMap, keeper};
 use super::open;
+use super::orgs;
 use super::partition::{Loaded, Partitions};
 use super::ring::Ring;
 use super::space::Space;
@@ -75,6 +75,7 @@ pub(super) struct OrgState {
 }
 
 /// What becomes visible with the commit.
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own, whatever the others do")]
 #[derive(Default)]
 pub(super) struct Effects {
     /// Appended events.
@@ -89,6 +90,10 @@ pub(super) struct Effects {
     pub(super) damaged: Vec<(OrgId, Seq, Option<EventId>)>,
     /// Whether there is something to do for the index of ids.
     pub(super) index: bool,
+    /// Connectors that are gone.
+    pub(super) connectors: Vec<ConnectorId>,
+    /// Whether nothing is left to do for the thread that keeps the index of ids, which ends with that.
+    pub(super) kept_up: bool,
     /// Whether the set of partitions held in memory changed.
     pub(super) maps: bool,
     /// Offers of streams that were applied.
@@ -125,7 +130,7 @@ pub(super) struct Engine {
     /// Partitions of which a page could not be read since the start.
     pub(super) damaged: HashSet<i64>,
     /// Where a pass that makes room has come to.
-    pub(super) eviction: Option<Pass>,
+    pub(super) eviction: Eviction,
     /// As opened.
     pub(super) options: SqliteOptions,
     /// The time by which things age.
@@ -147,6 +152,8 @@ pub(super) struct Engine {
     pub(super) began_in: Option<i64>,
     /// What the runs that were written last in it take.
     pub(super) written: Growth,
+    /// The partition to which the rows of this group could not be added.
+    pub(super) takes_none: Option<i64>,
     /// No other partition could be begun since the start: a table that is made moves a page out of its way, which may be damaged.
     pub(super) stays: bool,
 }
@@ -182,7 +189,7 @@ impl Engine {
             shared,
             looked_into: None,
             damaged: HashSet::new(),
-            eviction: None,
+            eviction: Eviction::default(),
             options,
             aging,
             noted: Timestamp(0),
@@ -195,6 +202,7 @@ impl Engine {
             room: None,
             began_in: None,
             written: Growth::default(),
+            takes_none: None,
             stays: false,
         };
         engine.note_seen_now();
@@ -274,6 +282,9 @@ impl Engine {
 
     /// Shows what the group did.
     pub(super) fn committed(&mut self) {
+        self.takes_none = None;
+        self.eviction.committed();
+        self.stored.committed();
         let effects = std::mem::take(&mut self.effects);
         if effects.orgs {
             self.share_orgs();
@@ -282,6 +293,7 @@ impl Engine {
         if !changed.is_empty() {
             self.shared.stored.write().extend(changed);
         }
+        effects.connectors.into_iter().for_each(|id| self.forget_owner(id));
         if effects.maps {
             *self.shared.maps.write() = self.partitions.maps();
         }
@@ -311,6 +323,11 @@ impl Engine {
         for (org, seq, event_id) in effects.damaged {
             damage::log(org, seq, event_id);
         }
+        if effects.kept_up
+            && let Some(running) = &self.keeping
+        {
+            running.store(false, Ordering::Release);
+        }
         if effects.index
             && let Some(running) = &self.keeping
             && !running.swap(true, Ordering::AcqRel)
@@ -339,6 +356,11 @@ impl Engine {
             self.refused_events();
         }
         verdict
+    }
+
+    /// Whether this failure, of what nothing depends on, says that the disk is broken.
+    pub(super) fn is_broken(&mut self, error: &rusqlite::Error) -> bool {
+        self.judge.verdict(error, &self.path) == Verdict::Broken
     }
 
     /// Runs work that writes before it knows whether it will be refused: then what it wrote is taken back, and nothing else.
@@ -447,7 +469,7 @@ fn aging(conn: &Connection, options: &SqliteOptions) -> Outcome<Aging> {
 
 /// Orgs with their heads, partitions, and what each org takes.
 pub(super) fn read_state(conn: &Connection, aging: &Aging) -> Outcome<(HashMap<OrgId, OrgState>, Loaded, Stored)> {
-    let mut orgs = read_orgs(conn)?;
+    let mut orgs = orgs::states(conn)?;
     let loaded = Partitions::load(conn, aging.now())?;
     let by_num: HashMap<i64, OrgId> = orgs.iter().map(|(id, org)| (org.num, *id)).collect();
     for (num, head, accepted_at) in &loaded.heads {
@@ -458,15 +480,6 @@ pub(super) fn read_state(conn: &Connection, aging: &Aging) -> Outcome<(HashMap<O
     let nothing = HashMap::new();
     let stored = Stored::load(conn, loaded.partitions.open.as_ref().map_or(&nothing, |open| &open.sizes))?;
     Ok((orgs, loaded, stored))
-}
-
-fn read_orgs(conn: &Connection) -> Outcome<HashMap<OrgId, OrgState>> {
-    let mut statement = conn.prepare_cached("SELECT id, num, head, accepted_at FROM org")?;
-    let rows = statement.query_map([], |row| {
-        let (head, accepted_at) = (Seq(uint(row.get(2)?)), Timestamp(row.get(3)?));
-        Ok((OrgId(uuid(row.get(0)?)), OrgState { num: row.get(1)?, head, accepted_at }))
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The clock that tests set.

@@ -33,12 +33,48 @@ const EVENT_BYTES: u64 = 256;
 const PASSED_BY: usize = 16;
 
 /// How far a pass over the payloads has come.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Pass {
     /// In the events of each org that had to give way.
     positions: HashMap<i64, Position>,
     /// Orgs that have nothing more to give.
     spent: HashSet<i64>,
+}
+
+/// The pass that is under way, as the present group leaves it, and as it was before.
+#[derive(Debug, Default)]
+pub(super) struct Eviction {
+    pass: Option<Pass>,
+    before: Option<Pass>,
+    /// The group has taken part in it.
+    moved: bool,
+}
+
+impl Eviction {
+    /// The pass, to go on with.
+    pub(super) fn take(&mut self) -> Option<Pass> {
+        if !self.moved {
+            (self.before, self.moved) = (self.pass.clone(), true);
+        }
+        self.pass.take()
+    }
+
+    /// Where the pass has come to.
+    pub(super) fn put(&mut self, pass: Pass) {
+        self.pass = Some(pass);
+    }
+
+    /// The group is on disk.
+    pub(super) fn committed(&mut self) {
+        (self.before, self.moved) = (None, false);
+    }
+
+    /// Nothing of the group is.
+    pub(super) fn rolled_back(&mut self) {
+        if std::mem::take(&mut self.moved) {
+            self.pass = self.before.take();
+        }
+    }
 }
 
 /// A place in the events of an org: what lies before it may not go.
@@ -99,8 +135,7 @@ pub(super) fn evict(engine: &mut Engine, _: Retention, done: &mut Expired) -> Ou
         let position = pass.positions.get(&org).copied().unwrap_or_default();
         let Some(extent) = next_extent(&engine.conn, org, position)? else {
             // Nobody else may be let in, so that the partition would stay open for ever.
-            if most == 1 && engine.is_in_open(org) {
-                engine.seal_partition()?;
+            if most == 1 && engine.is_in_open(org) && engine.seal_early()? {
                 continue;
             }
             pass.spent.insert(org);
@@ -118,7 +153,7 @@ pub(super) fn evict(engine: &mut Engine, _: Retention, done: &mut Expired) -> Ou
             break;
         }
     }
-    engine.eviction = Some(pass);
+    engine.eviction.put(pass);
     Ok(Turn::More)
 }
 

@@ -219,7 +219,10 @@ fn tell_left(number: i64, kind: &str) {
 /// An idle store does not roll its partition by appending.
 fn seal_if_old(engine: &mut Engine, before: Timestamp) -> Outcome<()> {
     let old = engine.partitions.open.as_ref().is_some_and(|open| open.rows > 0 && open.last_at < before);
-    if old { engine.seal_partition() } else { Ok(()) }
+    if old {
+        engine.seal_early()?;
+    }
+    Ok(())
 }
 
 /// The streams of a partition's orgs, each with the first and last sequence that the partition holds of its org.

@@ -57,7 +57,7 @@ impl Sqlite {
 }
 
 impl Engine {
-    /// The connector is gone.
+    /// The connector is gone, for good.
     pub(super) fn forget_owner(&self, connector: ConnectorId) {
         self.shared.owners.write().remove(&connector);
     }
@@ -71,7 +71,8 @@ mod tests {
     use toktra_siem_store::conformance::flow::Flow;
     use toktra_siem_store::conformance::{Fixture, World};
 
-    use super::super::SqliteOptions;
+    use super::super::fault::Fault;
+    use super::super::{SqliteOptions, connectors};
     use super::*;
 
     #[tokio::test]
@@ -92,6 +93,14 @@ mod tests {
         let work = store.work_of(stream.connector);
         assert_eq!((work.org, work.connector), (Some(world.org), Some(stream.connector)));
         let audit = world.audit("connector.delete", &stream.connector);
+        // A removal that comes to nothing leaves it where it is.
+        let (org, lost) = (world.org, audit.clone());
+        let delete = move |engine: &mut Engine| {
+            connectors::delete(engine, org, stream.connector, None, &lost)?;
+            Err::<(), _>(Fault::Failed(rusqlite::Error::InvalidQuery))
+        };
+        store.writer.call("testing", delete).await.unwrap_err();
+        assert_eq!(store.work_of(stream.connector).org, Some(world.org));
         store.delete_connector(world.org, stream.connector, None, audit).await.unwrap();
         assert!(store.shared.owners.read().is_empty());
     }

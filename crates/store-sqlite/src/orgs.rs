@@ -1,5 +1,7 @@
 //! [`ConfigStore`] of the embedded backend: orgs and keys.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use toktra_siem_core::filter::FilterTimeline;
@@ -12,7 +14,7 @@ use toktra_siem_store::config::{
 use toktra_siem_store::error::{Result, StoreError};
 use toktra_siem_store::org::Page;
 
-use super::codec::{MAX_ORG, from_json, json, text, uuid};
+use super::codec::{MAX_ORG, from_json, json, text, uint, uuid};
 use super::engine::{Engine, OrgState};
 use super::fault::{Fault, Outcome};
 use super::{Sqlite, append, audit, channels, connectors, kept, people, streams};
@@ -176,7 +178,7 @@ fn delete_org(engine: &mut Engine, org: OrgId, entry: &AuditEntry) -> Outcome<u6
         }
         given_up += most;
         connectors::forget(conn, record.connector.id)?;
-        engine.forget_owner(record.connector.id);
+        engine.effects.connectors.push(record.connector.id);
     }
     people::forget(conn, num)?;
     kept::forget_org(conn, org)?;
@@ -277,4 +279,14 @@ fn org_record(row: &Row<'_>) -> rusqlite::Result<OrgRecord> {
         is_default: row.get(2)?,
         created_at: Timestamp(row.get(3)?),
     })
+}
+
+/// The orgs as the writer sees them, as of the last sealed partition.
+pub(super) fn states(conn: &Connection) -> Outcome<HashMap<OrgId, OrgState>> {
+    let mut statement = conn.prepare_cached("SELECT id, num, head, accepted_at FROM org")?;
+    let rows = statement.query_map([], |row| {
+        let (head, accepted_at) = (Seq(uint(row.get(2)?)), Timestamp(row.get(3)?));
+        Ok((OrgId(uuid(row.get(0)?)), OrgState { num: row.get(1)?, head, accepted_at }))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

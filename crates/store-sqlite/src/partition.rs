@@ -122,7 +122,7 @@ impl Partitions {
                 rows: uint(row.get(4)?),
                 bytes: uint(row.get(5)?),
                 ids,
-                sizes: stored::of_open(conn, number, scanned.extents.keys().copied())?,
+                sizes: stored::of_open(conn, number, &scanned.extents)?,
                 extents: scanned.extents,
                 ..OpenPartition::new(number, Timestamp(row.get(2)?))
             });
@@ -260,11 +260,7 @@ impl Engine {
             return Ok(());
         }
         self.seal_partition()?;
-        // A damaged table may be left of one that is forgotten.
-        let sql = "SELECT 1 + max((SELECT coalesce(max(number), 0) FROM partition),
-             (SELECT coalesce(max(CAST(substr(name, 6) AS INTEGER)), 0) FROM sqlite_master
-               WHERE type = 'table' AND (name GLOB 'head_[0-9]*' OR name GLOB 'body_[0-9]*')))";
-        let number: i64 = self.conn.query_row(sql, [], |row| row.get(0))?;
+        let number = self.next_partition()?;
         self.conn.execute_batch(&batch::tables(number))?;
         self.conn.execute(
             "INSERT INTO partition (number, sealed, first_at, last_at, rows, bytes) VALUES (?1, 0, ?2, ?2, 0, 0)",
@@ -275,6 +271,15 @@ impl Engine {
         Ok(())
     }
 
+    /// The number of the partition that is begun next.
+    pub(super) fn next_partition(&self) -> Outcome<i64> {
+        // A damaged table may be left of one that is forgotten.
+        let sql = "SELECT 1 + max((SELECT coalesce(max(number), 0) FROM partition),
+             (SELECT coalesce(max(CAST(substr(name, 6) AS INTEGER)), 0) FROM sqlite_master
+               WHERE type = 'table' AND (name GLOB 'head_[0-9]*' OR name GLOB 'body_[0-9]*')))";
+        Ok(self.conn.query_row(sql, [], |row| row.get(0))?)
+    }
+
     /// Brings the catalogue up to date with what the present transaction has appended.
     pub(super) fn catalogue(&mut self) -> rusqlite::Result<()> {
         let Some(open) = self.partitions.open.as_mut().filter(|open| open.uncatalogued) else { return Ok(()) };
@@ -282,7 +287,7 @@ impl Engine {
             .prepare_cached("UPDATE partition SET rows = ?2, bytes = ?3, last_at = ?4 WHERE number = ?1")?
             .execute(params![open.number, int(open.rows), int(open.bytes), open.last_at.0])?;
         open.uncatalogued = false;
-        stored::note(&self.conn, open)
+        Ok(())
     }
 
     /// Seals the open partition, if there is one: it is not written to any more, except to remove from it.
@@ -300,7 +305,6 @@ impl Engine {
                 let bytes = open.sizes.get(org).copied().unwrap_or(0);
                 extent.execute(params![org, number, int(first.0), int(last.0), int(bytes)])?;
             }
-            self.conn.execute("DELETE FROM growing", [])?;
             let mut head = self.conn.prepare_cached("UPDATE org SET head = ?2, accepted_at = ?3 WHERE num = ?1")?;
             for org in self.orgs.values().filter(|org| open.extents.contains_key(&org.num)) {
                 head.execute(params![org.num, int(org.head.0), org.accepted_at.0])?;

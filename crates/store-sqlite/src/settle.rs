@@ -40,7 +40,7 @@ pub(super) fn settle(engine: &mut Engine, lease: &Lease, settlement: &Settlement
     }
     stream.counts += settlement.counts;
     if rules::settle::distributes(&before, settlement) {
-        move_parked(conn, &mut stream, &before, settlement, engine.now())?;
+        move_parked(conn, &mut stream, &before, settlement, engine.aging.now())?;
     }
     hold(conn, &mut stream, settlement)?;
     jobs::settled(conn, &before, delivery, &settlement.children, engine.now())?;
@@ -65,9 +65,9 @@ fn move_parked(
     stream: &mut StreamRow,
     before: &Delivery,
     settlement: &Settlement,
-    now: Timestamp,
+    aged: Timestamp,
 ) -> Outcome<()> {
-    let mut causes = Causes::of(&settlement.parked, now);
+    let mut causes = Causes::of(&settlement.parked, aged);
     for parked in &settlement.parked {
         if !damage::rejected(conn, stream, parked)? {
             rows::park(conn, stream.num, parked, &causes.column(conn, &parked.cause)?)?;

@@ -33,6 +33,8 @@ pub(super) struct Stored {
     changed: HashSet<i64>,
     /// What orgs wanted to append while there was next to no room: so much of their own may go for it. Below zero, what went beyond.
     wanted: HashMap<i64, i64>,
+    /// What the present group gave for it.
+    given: HashMap<i64, i64>,
 }
 
 impl Stored {
@@ -92,7 +94,24 @@ impl Stored {
     pub(super) fn gave(&mut self, org: i64, bytes: u64) {
         if let Some(wanted) = self.wanted.get_mut(&org) {
             *wanted -= int(bytes);
+            *self.given.entry(org).or_default() += int(bytes);
         }
+    }
+
+    /// The group is on disk.
+    pub(super) fn committed(&mut self) {
+        self.given.clear();
+    }
+
+    /// As read after a group of which nothing is on disk: `before` has what stands nowhere else.
+    pub(super) fn after(mut self, before: &mut Self) -> Self {
+        self.wanted = std::mem::take(&mut before.wanted);
+        for (org, bytes) in std::mem::take(&mut before.given) {
+            if let Some(wanted) = self.wanted.get_mut(&org) {
+                *wanted += bytes;
+            }
+        }
+        self
     }
 
     /// There is room again.
@@ -133,15 +152,18 @@ impl Engine {
     /// Rows of the partition became longer, more, shorter, or fewer.
     pub(super) fn resized(&mut self, partition: i64, growth: &Growth) -> Outcome<()> {
         for (org, by) in growth.iter().filter(|(_, by)| **by != 0) {
-            self.stored.change(*org, *by);
             if let Some(open) = self.partitions.open.as_mut().filter(|open| open.number == partition) {
                 let own = open.sizes.entry(*org).or_default();
                 *own = own.saturating_add_signed(*by);
+                self.stored.change(*org, *by);
                 continue;
             }
-            self.conn
-                .prepare_cached("UPDATE extent SET bytes = max(bytes + ?3, 0) WHERE org = ?1 AND partition = ?2")?
-                .execute(params![org, partition, by])?;
+            let sql =
+                "UPDATE extent SET bytes = max(bytes + ?3, 0) WHERE org = ?1 AND partition = ?2 AND bytes NOT NULL";
+            // What was never counted is not taken off.
+            if self.conn.prepare_cached(sql)?.execute(params![org, partition, by])? > 0 {
+                self.stored.change(*org, *by);
+            }
         }
         Ok(())
     }
@@ -161,15 +183,13 @@ impl Engine {
     }
 
     /// Nothing is left of a removed org.
-    pub(super) fn forget_sizes_of(&mut self, org: i64) -> Outcome<()> {
-        self.conn.execute("DELETE FROM growing WHERE org = ?1", [org])?;
+    pub(super) fn forget_sizes_of(&mut self, org: i64) {
         if let Some(open) = &mut self.partitions.open {
             open.sizes.remove(&org);
         }
         let left = self.stored.of(org);
         self.stored.change(org, -int(left));
         self.stored.wanted.remove(&org);
-        Ok(())
     }
 }
 
@@ -178,26 +198,50 @@ pub(super) fn is_kept_for_others(room: u64, limit: u64) -> bool {
     room < limit / KEPT_FOR_OTHERS
 }
 
-/// Notes the figures of the open partition, once that is worth it.
-pub(super) fn note(conn: &Connection, open: &mut OpenPartition) -> rusqlite::Result<()> {
-    if open.bytes - open.noted < NOTED_EVERY {
-        return Ok(());
+impl Engine {
+    /// Notes the figures of the open partition, once that is worth it: between two groups, since nothing that was accepted may depend on it.
+    /// If it cannot be noted, a start reads more rows.
+    pub(super) fn note_growth(&mut self) -> rusqlite::Result<()> {
+        let Some(open) = &mut self.partitions.open else { return Ok(()) };
+        if open.bytes.saturating_sub(open.noted) < NOTED_EVERY {
+            return Ok(());
+        }
+        open.noted = open.bytes;
+        let transaction = self.conn.unchecked_transaction()?;
+        note(&transaction, open)?;
+        transaction.commit()
     }
-    let sql = "INSERT OR REPLACE INTO growing (org, partition, to_seq, bytes) VALUES (?1, ?2, ?3, ?4)";
-    let mut note = conn.prepare_cached(sql)?;
+}
+
+/// What was noted before goes: of other partitions, and of removed orgs.
+fn note(conn: &Connection, open: &OpenPartition) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM growing")?.execute([])?;
+    let mut note =
+        conn.prepare_cached("INSERT INTO growing (org, partition, to_seq, bytes) VALUES (?1, ?2, ?3, ?4)")?;
     for (org, (_, last)) in &open.extents {
         let bytes = open.sizes.get(org).copied().unwrap_or(0);
         note.execute(params![org, open.number, int(last.0), int(bytes)])?;
     }
-    open.noted = open.bytes;
     Ok(())
 }
 
+/// What was noted of a partition: by org, up to which sequence it takes how many bytes. Nothing, if a page of it cannot be read.
+fn noted(conn: &Connection, number: i64) -> rusqlite::Result<HashMap<i64, (i64, i64)>> {
+    let read = || {
+        let mut noted = conn.prepare("SELECT org, to_seq, bytes FROM growing WHERE partition = ?1")?;
+        let rows = noted.query_map([number], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
+        rows.collect()
+    };
+    unless_damaged(read(), HashMap::new())
+}
+
 /// What the open partition holds of each org that has anything there, by what was noted and the rows after that.
-pub(super) fn of_open(conn: &Connection, number: i64, orgs: impl Iterator<Item = i64>) -> Outcome<HashMap<i64, u64>> {
-    let mut noted = conn.prepare("SELECT org, to_seq, bytes FROM growing WHERE partition = ?1")?;
-    let noted = noted.query_map([number], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
-    let noted: HashMap<i64, (i64, i64)> = noted.collect::<rusqlite::Result<_>>()?;
+pub(super) fn of_open(
+    conn: &Connection,
+    number: i64,
+    extents: &HashMap<i64, (Seq, Seq)>,
+) -> Outcome<HashMap<i64, u64>> {
+    let noted = noted(conn, number)?;
     let sum = |table, column| {
         format!(
             "SELECT CAST(total(octet_length({column})) AS INTEGER) FROM {table}_{number} WHERE key > ?1 AND key <= ?2"
@@ -205,9 +249,11 @@ pub(super) fn of_open(conn: &Connection, number: i64, orgs: impl Iterator<Item =
     };
     let (mut heads, mut bodies) = (conn.prepare(&sum("head", "head"))?, conn.prepare(&sum("body", "body"))?);
     let mut found = HashMap::new();
-    for org in orgs {
-        let (first, last) = keys_of(org);
-        let (after, before) = match noted.get(&org) {
+    for (org, (from, to)) in extents {
+        let (org, (first, last)) = (*org, keys_of(*org));
+        // A number may have been another partition's before; a sequence is given once.
+        let noted = noted.get(&org).filter(|(noted, _)| (*from..=*to).contains(&Seq(uint(*noted))));
+        let (after, before) = match noted {
             Some((to, bytes)) => (key(org, Seq(uint(*to))), uint(*bytes)),
             None => (first - 1, 0),
         };
@@ -230,18 +276,22 @@ pub(super) fn count(conn: &Connection) -> Outcome<()> {
     }
     for number in numbers {
         // One that cannot be read stays uncounted, and is tried again by the next start.
-        if let Ok(sizes) = sizes_of(conn, number) {
-            let transaction = conn.unchecked_transaction()?;
-            transaction.execute("UPDATE extent SET bytes = 0 WHERE partition = ?1", [number])?;
-            for (org, bytes) in sizes {
-                let set = "UPDATE extent SET bytes = ?3 WHERE org = ?1 AND partition = ?2";
-                transaction.prepare_cached(set)?.execute(params![org, number, bytes])?;
-            }
-            transaction.commit()?;
+        if unless_damaged(count_one(conn, number).map(|()| true), false)? {
             checkpoint::relieve(conn)?;
         }
     }
     Ok(())
+}
+
+fn count_one(conn: &Connection, number: i64) -> rusqlite::Result<()> {
+    let sizes = sizes_of(conn, number)?;
+    let transaction = conn.unchecked_transaction()?;
+    transaction.execute("UPDATE extent SET bytes = 0 WHERE partition = ?1", [number])?;
+    for (org, bytes) in sizes {
+        let set = "UPDATE extent SET bytes = ?3 WHERE org = ?1 AND partition = ?2";
+        transaction.prepare_cached(set)?.execute(params![org, number, bytes])?;
+    }
+    transaction.commit()
 }
 
 /// `otherwise`, if a damaged page was met.

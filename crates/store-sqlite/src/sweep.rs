@@ -139,7 +139,7 @@ pub(super) fn purge_org(engine: &mut Engine, _: Retention, done: &mut Expired) -
         return Ok(Turn::More);
     }
     engine.conn.execute("DELETE FROM extent WHERE org = ?1", [org])?;
-    engine.forget_sizes_of(org)?;
+    engine.forget_sizes_of(org);
     engine.conn.execute("DELETE FROM tally WHERE org = ?1", [org])?;
     engine.conn.execute("DELETE FROM damage WHERE org = ?1", [org])?;
     engine.conn.execute("DELETE FROM removed_org WHERE num = ?1", [org])?;

@@ -237,11 +237,7 @@ impl Engine {
     /// The next task. If there is none, the thread ends; the writer starts it again when there is one.
     fn next_task(&mut self) -> Outcome<Option<Task>> {
         let task = self.look_for_task()?;
-        if task.is_none()
-            && let Some(running) = &self.keeping
-        {
-            running.store(false, Ordering::Release);
-        }
+        self.effects.kept_up |= task.is_none();
         Ok(task)
     }
 

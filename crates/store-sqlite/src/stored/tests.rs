@@ -1,5 +1,6 @@
 //! The figures are what the rows come to, whatever happened.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -214,4 +215,135 @@ async fn a_start_knows_what_the_open_partition_holds() {
     let counted_anew = told(&store).await;
     assert_eq!(counted_anew, counted(dir.path()));
     store.close().await.unwrap();
+}
+
+fn event(n: u128, bytes: usize) -> NewEvent {
+    NewEvent {
+        org: org(0),
+        event_id: EventId(Uuid::from_u128(n + 1)),
+        event_type: EventType::Anomaly,
+        severity: Severity::Low,
+        event_time: Timestamp(0),
+        payload: Bytes::from(vec![b'x'; bytes]),
+        made: false,
+        sent: SentFields(u32::MAX),
+    }
+}
+
+async fn with_one_org(dir: &Path) -> Arc<Sqlite> {
+    let store = Sqlite::open(dir, SqliteOptions::default()).unwrap();
+    let value = OrgRecord { id: org(0), name: "a".into(), is_default: true, created_at: Timestamp(0) };
+    store.create_org(Change { value, audit: audit() }).await.unwrap();
+    store
+}
+
+/// What is noted is only there for a quick start: damage to it neither keeps events out, nor a partition open, nor the next start back.
+#[tokio::test]
+async fn a_damaged_page_of_what_is_noted_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = with_one_org(dir.path()).await;
+    store.append(vec![event(0, 10)]).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let path = dir.path().join(DATABASE);
+    let page: u32 = Connection::open(&path)
+        .unwrap()
+        .query_row("SELECT rootpage FROM sqlite_master WHERE name = 'growing'", [], |row| row.get(0))
+        .unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&[0x5a; 64], u64::from(page - 1) * 8192).unwrap();
+
+    let store = Sqlite::open(dir.path(), SqliteOptions::default()).unwrap();
+    for n in 1..40 {
+        store.append(vec![event(n, 900_000)]).await.unwrap();
+    }
+    assert_eq!(told(&store).await, counted(dir.path()));
+    store.writer.call("sealing", Engine::seal_partition).await.unwrap();
+    store.append(vec![event(40, 10)]).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let store = Sqlite::open(dir.path(), SqliteOptions::default()).unwrap();
+    assert_eq!(told(&store).await, counted(dir.path()));
+    store.close().await.unwrap();
+}
+
+/// What was noted of a partition that had the same number says nothing of this one.
+#[tokio::test]
+async fn what_was_noted_before_an_events_sequence_is_of_another_partition() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = with_one_org(dir.path()).await;
+    store.append(vec![event(0, 10), event(1, 10)]).await.unwrap();
+    store.writer.call("sealing", Engine::seal_partition).await.unwrap();
+    store.append(vec![event(2, 10)]).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let conn = Connection::open(dir.path().join(DATABASE)).unwrap();
+    let stale = "INSERT OR REPLACE INTO growing (org, partition, to_seq, bytes) VALUES (1, 2, 2, 1000)";
+    assert_eq!(conn.execute(stale, []).unwrap(), 1);
+    drop(conn);
+    let store = Sqlite::open(dir.path(), SqliteOptions::default()).unwrap();
+    assert_eq!(told(&store).await, counted(dir.path()));
+    store.close().await.unwrap();
+}
+
+/// Of a partition that could not be counted, nothing is taken off that was never added.
+#[tokio::test]
+async fn what_was_not_counted_is_not_taken_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = with_one_org(dir.path()).await;
+    store.append(vec![event(0, 1000)]).await.unwrap();
+    store.writer.call("sealing", Engine::seal_partition).await.unwrap();
+    store.append(vec![event(1, 1000)]).await.unwrap();
+    let (before, uncounted, counted) = store
+        .writer
+        .call("removing", |engine| {
+            let before = engine.stored.of(1);
+            engine.conn.execute("UPDATE extent SET bytes = NULL", [])?;
+            engine.resized(1, &Growth::from([(1, -10)]))?;
+            let uncounted = engine.stored.of(1);
+            engine.conn.execute("UPDATE extent SET bytes = 500", [])?;
+            engine.resized(1, &Growth::from([(1, -10)]))?;
+            Ok((before, uncounted, engine.stored.of(1)))
+        })
+        .await
+        .unwrap();
+    assert_eq!((uncounted, counted), (before, before - 10));
+    store.close().await.unwrap();
+}
+
+/// An idle store seals what is old, unless nothing else could be written then.
+#[tokio::test]
+async fn retention_leaves_the_only_partition_open_that_can_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = with_one_org(dir.path()).await;
+    store.append(vec![event(0, 10)]).await.unwrap();
+    let old = Retention { payloads_before: Timestamp(i64::MAX), history_before: Timestamp(0) };
+    for stays in [true, false] {
+        store
+            .writer
+            .call("setting", move |engine| {
+                engine.stays = stays;
+                Ok(())
+            })
+            .await
+            .unwrap();
+        store.expire(old).await.unwrap();
+        let open = store.writer.call("asking", |engine| Ok(engine.partitions.open.is_some())).await.unwrap();
+        assert_eq!(open, stays);
+    }
+    store.close().await.unwrap();
+}
+
+/// What an org wanted while there was no room is known after a group that came to nothing, and what that group gave for it was not given.
+#[test]
+fn what_was_wanted_outlives_a_group_that_is_begun_again() {
+    for (is_on_disk, left) in [(false, 100), (true, 60)] {
+        let mut stored = Stored::default();
+        stored.wanted.insert(1, 100);
+        stored.gave(1, 40);
+        if is_on_disk {
+            stored.committed();
+        }
+        assert_eq!(Stored::default().after(&mut stored).wanted, HashMap::from([(1, left)]));
+    }
 }

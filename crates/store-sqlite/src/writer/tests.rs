@@ -9,10 +9,15 @@ use std::task::Poll;
 
 use proptest::prelude::*;
 use tokio::task::unconstrained;
+use toktra_siem_core::event::intake::SentFields;
+use toktra_siem_core::event::{EventType, NewEvent, Severity};
+use toktra_siem_core::ids::EventId;
+use toktra_siem_core::time::Timestamp;
 use uuid::Uuid;
 
 use super::*;
 use crate::SqliteOptions;
+use crate::append;
 use crate::migrate::open_writer;
 use crate::space::Space;
 
@@ -324,4 +329,114 @@ proptest! {
             assert_eq!(all, (0..all.len()).collect::<Vec<_>>(), "each piece was run once");
         });
     }
+}
+
+impl Paused {
+    /// With an org, and its first event.
+    async fn with_an_event(dir: &Path) -> Self {
+        let mut paused = Self::new(dir);
+        let org = "INSERT INTO org (id, name, is_default, created_at) VALUES (?1, 'a', 1, 0)";
+        paused.engine.conn.execute(org, [ORG.0.as_bytes().as_slice()]).unwrap();
+        paused.engine.rolled_back().unwrap();
+        let first = paused.event(1).await;
+        paused.write();
+        assert_eq!(answered(first).await, 1);
+        paused
+    }
+
+    /// Queues a real append, whose answer is how many events were accepted.
+    async fn event(&self, n: u128) -> Answer {
+        let event = NewEvent {
+            org: ORG,
+            event_id: EventId(Uuid::from_u128(n)),
+            event_type: EventType::Anomaly,
+            severity: Severity::Low,
+            event_time: Timestamp(0),
+            payload: "{}".into(),
+            made: false,
+            sent: SentFields(u32::MAX),
+        };
+        let writer = self.writer.clone();
+        let work = move |engine: &mut Engine| {
+            engine.room = Some(77);
+            append::append(engine, None, vec![event])
+        };
+        queued(Box::pin(async move { Ok(writer.append(ORG, vec![(SINGLE, work)]).await?[0].len()) })).await
+    }
+
+    async fn work(&self, work: impl Fn(&mut Engine) -> Outcome<usize> + Send + 'static) -> Answer {
+        let writer = self.writer.clone();
+        queued(Box::pin(async move { writer.call("testing", work).await })).await
+    }
+
+    fn open(&self) -> Option<i64> {
+        self.engine.partitions.open.as_ref().map(|open| open.number)
+    }
+}
+
+const ORG: OrgId = OrgId(Uuid::from_u128(1));
+
+fn damage(_: &mut Engine) -> Outcome<usize> {
+    Err(Fault::Failed(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), None)))
+}
+
+/// A group moves to the next partition where the open one takes no rows, and stays there whatever else in it meets damage.
+#[tokio::test]
+async fn events_that_moved_to_the_next_partition_do_not_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut paused = Paused::with_an_event(dir.path()).await;
+    let refuse = "CREATE TRIGGER full BEFORE INSERT ON head_1 BEGIN SELECT RAISE(ABORT, 'damaged'); END";
+    paused.engine.conn.execute_batch(refuse).unwrap();
+    let (event, mut damaged) = (paused.event(2).await, paused.work(damage).await);
+    paused.write();
+    assert_eq!(answered(event).await, 1);
+    let told = poll_fn(|cx| damaged.as_mut().poll(cx)).await;
+    assert!(matches!(told, Err(StoreError::Damaged(_))), "{told:?}");
+    assert_eq!((paused.open(), paused.engine.takes_none), (Some(2), None));
+    let kept = "SELECT events FROM head_2";
+    assert_eq!(paused.engine.conn.query_row(kept, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+}
+
+/// What a group has claimed stays claimed as it is begun again, and what it did besides is forgotten.
+#[tokio::test]
+async fn a_group_that_is_begun_again_neither_claims_less_nor_skips_what_it_had_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut paused = Paused::with_an_event(dir.path()).await;
+    let event = paused.event(2).await;
+    let pass = |engine: &mut Engine| {
+        let found = engine.eviction.take();
+        engine.eviction.put(found.clone().unwrap_or_default());
+        Ok(usize::from(found.is_some()))
+    };
+    let (evicts, damaged) = (paused.work(pass).await, paused.work(damage).await);
+    let room = paused.work(|engine| Ok(usize::try_from(engine.room.unwrap_or(0)).unwrap())).await;
+    assert_eq!(paused.write(), 4);
+    drop(damaged);
+    assert_eq!((answered(event).await, answered(room).await), (1, 77));
+    assert_eq!(answered(evicts).await, 0, "the pass goes on from where it was");
+    let (evicts, lost) = (paused.work(pass).await, paused.work(|_| Ok(0)).await);
+    paused.write();
+    drop(lost);
+    assert_eq!(answered(evicts).await, 1);
+}
+
+/// Where no other partition can be begun, the open one is sealed neither by upkeep nor by a clock that was set back.
+#[tokio::test]
+async fn the_only_partition_that_can_be_written_stays_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut paused = Paused::with_an_event(dir.path()).await;
+    paused.engine.stays = true;
+    let sealed = paused.work(|engine| Ok(usize::from(engine.seal_early()?))).await;
+    paused.write();
+    assert_eq!((answered(sealed).await, paused.open()), (0, Some(1)));
+    let ahead = Timestamp(paused.engine.accepted_at.0 + 3_600_000);
+    paused.engine.accepted_at = ahead;
+    let (event, damaged) = (paused.event(2).await, paused.work(damage).await);
+    paused.write();
+    drop(damaged);
+    assert_eq!((answered(event).await, paused.open(), paused.engine.accepted_at), (1, Some(1), ahead));
+    paused.engine.stays = false;
+    let sealed = paused.work(|engine| Ok(usize::from(engine.seal_early()?))).await;
+    paused.write();
+    assert_eq!((answered(sealed).await, paused.open()), (1, None));
 }

@@ -21,6 +21,15 @@ impl Bench {
         self.runtime.block_on(self.store.append(events.to_vec())).unwrap()
     }
 
+    /// Makes the page unreadable that the next table has to be made room on, which is of the first partition.
+    fn tear_what_a_table_moves(&mut self) {
+        self.tear_where(
+            "SELECT pageno FROM dbstat WHERE pagetype = 'leaf' AND name <> ?1 AND name LIKE '%_1'
+             AND pageno = 1 + (SELECT max(rootpage) FROM sqlite_master)",
+            "",
+        );
+    }
+
     /// Sends each known id again while the index is damaged. Nobody is refused; what was taken for new meanwhile is known again afterwards.
     fn send_while_damaged(&mut self) {
         let known: Vec<EventId> = self.known.keys().map(|(_, id)| *id).collect();
@@ -263,11 +272,7 @@ fn where_no_partition_can_be_begun_the_open_one_is_gone_on_with() {
     let mut bench = Bench::new(400, IdSizes { merge_at: 9, ..IdSizes::default() });
     bench.fill(1_150);
     bench.settle();
-    bench.tear_where(
-        "SELECT pageno FROM dbstat WHERE pagetype = 'leaf' AND name <> ?1 AND name LIKE '%_1'
-         AND pageno = 1 + (SELECT max(rootpage) FROM sqlite_master)",
-        "",
-    );
+    bench.tear_what_a_table_moves();
     let ids: Vec<EventId> = (0..600).map(|_| bench.new_id()).collect();
     for (at, ids) in ids.chunks(100).enumerate() {
         let (told, _) =
@@ -277,6 +282,26 @@ fn where_no_partition_can_be_begun_the_open_one_is_gone_on_with() {
         assert_eq!(told, (first..first + 100).map(|seq| Appended::Accepted(Seq(seq))).collect::<Vec<_>>());
     }
     assert_eq!(bench.count("SELECT max(number) FROM partition"), 3);
+}
+
+/// The same if retention, or a pass that makes room, would seal the open one before an append has found that out: it finds out itself.
+#[test]
+fn what_no_partition_can_follow_is_not_sealed_early() {
+    let mut bench = Bench::new(400, IdSizes { merge_at: 9, ..IdSizes::default() });
+    bench.fill(1_150);
+    bench.settle();
+    bench.tear_what_a_table_moves();
+    let seal: Work = |engine| engine.seal_early().map(drop);
+    for seq in 1..=3 {
+        let event = event(ORGS[1], bench.new_id(), false);
+        let (_, worked) = bench.in_one_group(Vec::new(), vec![seal]);
+        assert_eq!(worked[0].is_err(), seq == 1, "{worked:?}");
+        let (told, _) = bench.in_one_group(vec![vec![event]], Vec::new());
+        assert_eq!(told.into_iter().flat_map(Result::unwrap).collect::<Vec<_>>(), [Appended::Accepted(Seq(seq))]);
+    }
+    bench.crash();
+    let event = event(ORGS[1], bench.new_id(), false);
+    assert_eq!(bench.sent(&[event]), [Appended::Accepted(Seq(4))]);
 }
 
 /// What cannot be read of one piece of work costs that piece, however much it has written before, and no event.
