@@ -27,6 +27,7 @@ use toktra_siem_platform::Registry;
 use toktra_siem_store::{Appended, Shortage, Store, StoreError, Watched};
 use toktra_siem_wire::Code;
 
+mod disk;
 mod ends;
 pub mod log;
 mod meters;

@@ -1,8 +1,8 @@
 //! Plays many seeds: `toktra-siem-sim FROM COUNT`. Ends at the first that breaks a promise, and tells its shortest story.
 
 use std::process::ExitCode;
-use std::time::Instant;
 
+use tokio::time::Instant;
 use toktra_siem_sim::service::{Tally, run};
 
 fn main() -> ExitCode {

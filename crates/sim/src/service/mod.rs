@@ -58,6 +58,10 @@ pub fn run(seed: u64) -> Result<Tally, Box<Broken>> {
 }
 
 /// Plays a plan; what was promised and not kept, if anything.
+///
+/// # Panics
+///
+/// Where the machine has no room for a runtime.
 pub fn play(plan: &Plan) -> Result<Tally, Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime without I/O").block_on(async {

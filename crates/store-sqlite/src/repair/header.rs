@@ -20,6 +20,7 @@ const FEW: usize = 2;
 const LAYOUT: u64 = 60;
 /// Where the number of pages is.
 const PAGES: usize = 28;
+const NUMBER: &str = "the number of its pages";
 
 /// What is the same in each database of ours: where, and what it is called.
 fn known() -> [(usize, Vec<u8>, &'static str); 10] {
@@ -64,6 +65,14 @@ impl Header {
                 restored.push(what);
             }
         }
+        // A bit of the number of pages hides the last ones, and a database without them is damaged.
+        if let Some(pages) = pages(path)?
+            && (pages ^ u32::from_be_bytes([after[PAGES], after[PAGES + 1], after[PAGES + 2], after[PAGES + 3]]))
+                .is_power_of_two()
+        {
+            after[PAGES..PAGES + 4].copy_from_slice(&pages.to_be_bytes());
+            restored.push(NUMBER);
+        }
         if restored.len() > FEW {
             return Err(StoreError::Damaged(format!(
                 "nothing can be saved: the first bytes of the database file are not those of a database of this service ({}). The file was left \
@@ -105,22 +114,25 @@ impl Header {
 
     /// Restores the number of pages of a database that is whole, as far as they can be read. A log that is not in the database has its own.
     pub(super) fn restore_size(&mut self, path: &Path) -> Result<()> {
-        let at = |error: io::Error| place::fault(path, &error);
-        let log = path.with_extension("db-wal");
-        if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
-            return Ok(());
-        }
-        let file = File::open(path).map_err(at)?;
-        let pages = file.metadata().map_err(at)?.len() / u64::from(migrate::PAGE_SIZE);
+        let Some(pages) = pages(path)? else { return Ok(()) };
         let mut said = [0; 4];
-        file.read_exact_at(&mut said, PAGES as u64).map_err(at)?;
-        let pages = u32::try_from(pages).unwrap_or(0).to_be_bytes();
-        if said != pages {
-            write(path, PAGES as u64, &pages)?;
-            self.restored.push("the number of its pages");
+        let read = File::open(path).and_then(|file| file.read_exact_at(&mut said, PAGES as u64));
+        read.map_err(|error| place::fault(path, &error))?;
+        if said != pages.to_be_bytes() {
+            write(path, PAGES as u64, &pages.to_be_bytes())?;
+            self.restored.push(NUMBER);
         }
         Ok(())
     }
+}
+
+/// How many pages the file has; `None` if there is a log that is not in the database, which has its own number.
+fn pages(path: &Path) -> Result<Option<u32>> {
+    if std::fs::metadata(path.with_extension("db-wal")).is_ok_and(|log| log.len() > 0) {
+        return Ok(None);
+    }
+    let file = std::fs::metadata(path).map_err(|error| place::fault(path, &error))?;
+    Ok(u32::try_from(file.len() / u64::from(migrate::PAGE_SIZE)).ok())
 }
 
 fn write(path: &Path, at: u64, bytes: &[u8]) -> Result<()> {
