@@ -68,9 +68,9 @@ async fn a_stalled_connector_is_told_alike_by_api_page_and_metrics() {
 async fn a_dispatcher_that_hangs_shows_although_the_service_is_ready() {
     let world = World::here().await;
     let id = waiting(&world).await;
-    stall(&world, id, Duration::from_secs(59));
+    stall(&world, id, Duration::from_secs(89));
     let ready = async || world.anonymous().get("/readyz").await.expect_status(200).json();
     assert_eq!(ready().await["stalled"], "connectors");
-    stall(&world, id, Duration::from_secs(61));
+    stall(&world, id, Duration::from_secs(91));
     assert_eq!(ready().await, json!({ "status": "ready", "stalled": "dispatcher" }));
 }
