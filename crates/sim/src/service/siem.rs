@@ -102,7 +102,10 @@ impl Siem {
     /// By the platform's rules; of a request's events only the first few where `some` says so.
     fn receive(&self, request: &SignedRequest, some: bool) -> Reply {
         let few = self.dice.index(3);
+        let events = request.body.iter().filter(|byte| **byte == b'\n').count();
         answer(match &self.kind {
+            // Splunk names the event at which it stopped: one that has taken all is not busy.
+            Kind::Splunk(_) if some && events <= few => return busy(),
             Kind::Splunk(fake) => fake.receive(plain(request), some.then_some(&splunk::Fault::BusyAfter(few))),
             Kind::Elasticsearch(fake) => {
                 let items = ItemFault::new(Items::At((few..few + 50).collect()), 429);
