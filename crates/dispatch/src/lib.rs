@@ -79,6 +79,36 @@ pub struct Context {
     pub watch: Arc<watchdog::Watch>,
 }
 
+impl Context {
+    /// With the product's policy and deadlines, and nothing gathered yet.
+    pub fn new(
+        store: Arc<dyn Store>,
+        node: Arc<node::Node>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        links: Arc<dyn link::Links>,
+        registry: Registry,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        Self {
+            store,
+            node,
+            clock,
+            random,
+            links,
+            registry,
+            telemetry,
+            policy: Policy::default(),
+            timing: Timing::default(),
+            traffic: Arc::default(),
+            memory: Arc::default(),
+            records: Arc::default(),
+            warnings: Arc::default(),
+            watch: Arc::default(),
+        }
+    }
+}
+
 /// Deadlines of the dispatcher. The defaults are the product's; only tests use others.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {

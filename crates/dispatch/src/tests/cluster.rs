@@ -82,22 +82,10 @@ impl Cluster {
         let random = Arc::new(SeededRandom::new(100 + self.nodes));
         let (shared, name) = (old.store.clone(), format!("node {}", self.nodes));
         let node = Node::join(shared, old.clock.clone(), random.clone(), name).await.unwrap();
-        let ctx = Arc::new(Context {
-            store: old.store.clone(),
-            node: node.clone(),
-            clock: old.clock.clone(),
-            random,
-            links: Arc::new(TestLinks { registry: registry.clone(), store, endpoint: endpoint.clone() }),
-            registry,
-            telemetry: old.telemetry.clone(),
-            policy: old.policy.clone(),
-            timing: old.timing,
-            traffic: Arc::default(),
-            memory: Arc::default(),
-            warnings: Arc::default(),
-            watch: Arc::default(),
-            records: Arc::default(),
-        });
+        let links = Arc::new(TestLinks { registry: registry.clone(), store, endpoint: endpoint.clone() });
+        let (store, clock, telemetry) = (old.store.clone(), old.clock.clone(), old.telemetry.clone());
+        let ctx = Context::new(store, node.clone(), clock, random, links, registry, telemetry);
+        let ctx = Arc::new(Context { policy: old.policy.clone(), timing: old.timing, ..ctx });
         let (drain, leaves) = (CancellationToken::new(), CancellationToken::new());
         let (hub, handle) = Hub::new(ctx.clone(), drain.clone());
         let hub = tokio::spawn(async move { hub.run().await.unwrap() });

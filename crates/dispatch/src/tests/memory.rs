@@ -23,22 +23,10 @@ impl Bench {
             bench.store.create_connector(ORG, Change { value, audit: audit() }).await.unwrap();
         }
         let (memory, old) = (Arc::new(Memory::new(ALL, ONE)), Arc::clone(&bench.ctx));
-        bench.ctx = Arc::new(Context {
-            store: old.store.clone(),
-            node: old.node.clone(),
-            clock: old.clock.clone(),
-            random: old.random.clone(),
-            links: old.links.clone(),
-            registry: old.registry.clone(),
-            telemetry: old.telemetry.clone(),
-            policy: old.policy.clone(),
-            timing: old.timing,
-            traffic: old.traffic.clone(),
-            memory: Arc::clone(&memory),
-            warnings: old.warnings.clone(),
-            watch: Arc::default(),
-            records: Arc::default(),
-        });
+        let (store, node, clock) = (old.store.clone(), old.node.clone(), old.clock.clone());
+        let (random, links, registry) = (old.random.clone(), old.links.clone(), old.registry.clone());
+        let ctx = Context::new(store, node, clock, random, links, registry, old.telemetry.clone());
+        bench.ctx = Arc::new(Context { memory: Arc::clone(&memory), ..ctx });
         (bench, memory)
     }
 

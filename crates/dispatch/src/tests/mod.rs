@@ -19,7 +19,7 @@ use toktra_siem_base::random::SeededRandom;
 use toktra_siem_core::accounting::Accounting;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::{Connector, Credentials, ManagedBy};
-use toktra_siem_core::delivery::{Attempt, Delivery, Policy};
+use toktra_siem_core::delivery::{Attempt, Delivery};
 use toktra_siem_core::destination::Reply;
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::filter::Filter;
@@ -36,11 +36,11 @@ use toktra_siem_store::{
 use toktra_siem_telemetry::Telemetry;
 use uuid::Uuid;
 
+use super::Context;
 use super::link::{Link, LinkError, Links, SendLimits, Sender, Sent, Unreached};
 use super::node::Node;
 use super::run;
 use super::worker::Control;
-use super::{Context, Timing};
 
 mod ahead;
 mod backlog;
@@ -271,28 +271,11 @@ impl Bench {
         let shared: Arc<dyn Store> = store.clone();
         let random = Arc::new(SeededRandom::new(7));
         let telemetry = Arc::new(Telemetry::new(clock.clone(), &registry));
-        let (policy, timing) = (Policy::default(), Timing::default());
-        let (traffic, warnings, memory) = (Arc::default(), Arc::default(), Arc::default());
         let own_random = Arc::new(SeededRandom::new(8));
         let node = Node::join(shared.clone(), clock.clone(), own_random, "test".into()).await.unwrap();
         let leaves = CancellationToken::new();
         tokio::spawn(node.clone().run(leaves.clone()));
-        let ctx = Context {
-            store: shared,
-            node,
-            clock,
-            random,
-            links,
-            registry,
-            telemetry,
-            policy,
-            timing,
-            traffic,
-            memory,
-            records: Arc::default(),
-            warnings,
-            watch: Arc::default(),
-        };
+        let ctx = Context::new(shared, node, clock, random, links, registry, telemetry);
         let control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
         let (ctx, jobs) = (Arc::new(ctx), watch::Sender::new(0));
         let mut bench =

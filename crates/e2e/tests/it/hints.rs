@@ -20,7 +20,6 @@ use toktra_siem_base::clock::{Clock as _, ManualClock};
 use toktra_siem_base::random::SeededRandom;
 use toktra_siem_base::vault::Vault;
 use toktra_siem_core::connector::{Connector, ManagedBy};
-use toktra_siem_core::delivery::Policy;
 use toktra_siem_core::destination::Reply;
 use toktra_siem_core::filter::{Filter, FilterTimeline};
 use toktra_siem_core::ids::{ConnectorId, OrgId, PlatformId, Revision, StreamKind};
@@ -395,22 +394,10 @@ impl Bench {
         };
         let (store, clock, random) = (self.store.clone(), self.clock.clone(), self.random.clone());
         let node = Node::join(store, clock, random, "test".into()).await.unwrap();
-        let context = Context {
-            store: self.store.clone(),
-            node,
-            clock: self.clock.clone(),
-            random: self.random.clone(),
-            links: Arc::new(links),
-            registry: Registry::standard(),
-            policy: Policy::default(),
-            timing: Timing { test: AMPLE, ..Timing::default() },
-            telemetry: Arc::new(Telemetry::new(self.clock.clone(), &Registry::standard())),
-            traffic: Arc::default(),
-            memory: Arc::default(),
-            warnings: Arc::default(),
-            watch: Arc::default(),
-            records: Arc::default(),
-        };
+        let telemetry = Arc::new(Telemetry::new(self.clock.clone(), &Registry::standard()));
+        let (store, clock, random) = (self.store.clone(), self.clock.clone(), self.random.clone());
+        let context = Context::new(store, node, clock, random, Arc::new(links), Registry::standard(), telemetry);
+        let context = Context { timing: Timing { test: AMPLE, ..Timing::default() }, ..context };
         run(Arc::new(context), order).await.unwrap()
     }
 }

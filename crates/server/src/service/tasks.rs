@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use toktra_siem_base::clock::Clock;
 use toktra_siem_config::Config;
-use toktra_siem_core::delivery::Policy;
 use toktra_siem_dispatch::hub::Hub;
 use toktra_siem_dispatch::links::StoredLinks;
 use toktra_siem_dispatch::watchdog::Watchdog;
-use toktra_siem_dispatch::{Context, Timing, traffic};
+use toktra_siem_dispatch::{Context, traffic};
 
 use super::{Base, face, places};
 use crate::notices::Notices;
@@ -27,22 +26,11 @@ impl Base {
             signing: config.signing.clone(),
             default_org: self.default_org,
         });
-        let context = Arc::new(Context {
-            store: Arc::clone(&self.store),
-            node: Arc::clone(&self.node),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            links: links.clone(),
-            registry: self.registry.clone(),
-            telemetry: Arc::clone(&self.telemetry),
-            policy: Policy::default(),
-            timing: Timing::default(),
-            traffic: Arc::clone(&self.traffic),
-            memory: Arc::default(),
-            records: Arc::default(),
-            warnings: Arc::default(),
-            watch: Arc::default(),
-        });
+        let (store, node, clock) = (Arc::clone(&self.store), Arc::clone(&self.node), Arc::clone(&self.clock));
+        let (random, registry, telemetry) =
+            (Arc::clone(&self.random), self.registry.clone(), Arc::clone(&self.telemetry));
+        let context = Context::new(store, node, clock, random, links.clone(), registry, telemetry);
+        let context = Arc::new(Context { traffic: Arc::clone(&self.traffic), ..context });
         let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));
         let threads = Arc::clone(&self.threads);
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(threads.run(hub.run()).await??) });

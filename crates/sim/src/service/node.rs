@@ -9,13 +9,12 @@ use tokio_util::sync::CancellationToken;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::SeededRandom;
 use toktra_siem_core::connector::Credentials;
-use toktra_siem_core::delivery::Policy;
 use toktra_siem_core::ids::{ConnectorId, NodeId, OrgId, StreamId};
 use toktra_siem_core::signing::SigningKeys;
+use toktra_siem_dispatch::Context;
 use toktra_siem_dispatch::hub::{Hub, HubHandle};
 use toktra_siem_dispatch::link::{Link, LinkError, Links};
 use toktra_siem_dispatch::node::Node;
-use toktra_siem_dispatch::{Context, Timing};
 use toktra_siem_platform::Registry;
 use toktra_siem_store::{ConnectorRecord, Store, StoreError};
 use toktra_siem_telemetry::Telemetry;
@@ -84,22 +83,9 @@ impl Process {
         let name = format!("node {number}");
         let node =
             Node::join(store.clone(), clock.clone(), random.clone(), name).await.expect("the store takes a node");
-        let context = Context {
-            store,
-            node: node.clone(),
-            clock: clock.clone(),
-            random,
-            links: Arc::new(SimLinks(Arc::clone(shared))),
-            registry: shared.registry.clone(),
-            telemetry: Arc::new(Telemetry::new(clock, &shared.registry)),
-            policy: Policy::default(),
-            timing: Timing::default(),
-            traffic: Arc::default(),
-            memory: Arc::default(),
-            warnings: Arc::default(),
-            watch: Arc::default(),
-            records: Arc::default(),
-        };
+        let telemetry = Arc::new(Telemetry::new(clock.clone(), &shared.registry));
+        let links = Arc::new(SimLinks(Arc::clone(shared)));
+        let context = Context::new(store, node.clone(), clock, random, links, shared.registry.clone(), telemetry);
         let (drain, leaves) = (CancellationToken::new(), CancellationToken::new());
         let (hub, handle) = Hub::new(Arc::new(context), drain.clone());
         // What fails here is told by what does not arrive.

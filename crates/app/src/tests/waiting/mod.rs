@@ -16,19 +16,18 @@ use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::SeededRandom;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::{Connector, ManagedBy};
-use toktra_siem_core::delivery::Policy;
 use toktra_siem_core::destination::Reply;
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::filter::{Filter, FilterTimeline};
 use toktra_siem_core::ids::{EventId, JobId, NodeId, PlatformId, Revision, StreamId, StreamKind};
 use toktra_siem_core::job::{Job, JobKind};
 use toktra_siem_core::signing::{SignedRequest, SigningKeys};
+use toktra_siem_dispatch::Context;
 use toktra_siem_dispatch::hub::{Hub, HubHandle};
 use toktra_siem_dispatch::link::{Link, LinkError, Links, SendLimits, Sender, Sent, Unreached};
 use toktra_siem_dispatch::memory::Memory as Budget;
 use toktra_siem_dispatch::node::Node;
 use toktra_siem_dispatch::watchdog::{Verdict, Watchdog};
-use toktra_siem_dispatch::{Context, Timing};
 use toktra_siem_store::{
     Claim, Cluster as _, ConnectorRecord, ConnectorSave, DeliveryStore as _, EventLog as _, NodeRecord, Resume, Store,
     StoreError,
@@ -259,22 +258,10 @@ impl Bench {
         let node = Node::join(shared.clone(), clock.clone(), random, "test".into()).await.unwrap();
         let siem = Endpoint(Arc::new(Mutex::new(Siem::Takes(Duration::from_millis(1)))));
         let links = Ways { store: store.clone(), registry: registry.clone(), endpoint: siem.clone(), way };
-        let ctx = Arc::new(Context {
-            store: shared,
-            node: node.clone(),
-            clock: clock.clone(),
-            random: Arc::new(SeededRandom::new(20 + seed)),
-            links: Arc::new(links),
-            registry,
-            telemetry: telemetry.clone(),
-            policy: Policy::default(),
-            timing: Timing::default(),
-            traffic: Arc::default(),
-            memory: Arc::new(memory),
-            warnings: Arc::default(),
-            records: Arc::default(),
-            watch: Arc::default(),
-        });
+        let random = Arc::new(SeededRandom::new(20 + seed));
+        let ctx =
+            Context::new(shared, node.clone(), clock.clone(), random, Arc::new(links), registry, telemetry.clone());
+        let ctx = Arc::new(Context { memory: Arc::new(memory), ..ctx });
         let app = app(&store, clock, telemetry, Arc::new(Watched(ctx.clone())), seed);
         let caller = caller(&app, Some(ORG), &[Scope::Admin]).await;
         let drain = CancellationToken::new();
