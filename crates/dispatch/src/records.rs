@@ -1,6 +1,6 @@
-//! Room for what is about to be recorded: a request that failed, or of which thousands of events were refused, leaves a row for each of them. How many
-//! rows wait for the store is bounded over all workers, and for those of one org, so that neither memory nor another org's turn follows from how
-//! many connectors fail at once.
+//! A bound on outcomes that wait to be recorded. A request that fails, or in which thousands of events are refused, leaves a row for each event. The
+//! number of rows that wait for the store is bounded for all workers together and for each org, so that many failing connectors take neither
+//! memory without end nor the turns of other orgs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};

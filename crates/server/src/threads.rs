@@ -1,4 +1,4 @@
-//! Threads beside those of the API: the operating system shares the processors out between them, so that neither waits for what the other has queued.
+//! Threads for work other than the API's. The operating system divides the processors between both, so neither waits for what the other has queued.
 
 use std::io;
 

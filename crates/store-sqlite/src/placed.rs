@@ -1,7 +1,7 @@
 //! What a start sets right before anything is read: which partition is open, and whose streams are whose. One flipped bit in these rows would
 //! give sequences a second time, stop a stream without a word, or send the events of one org to the endpoint of another.
 //!
-//! Each of these values is known from something else as well. Where it cannot be told which of two is damaged, nothing is changed.
+//! Each of these values can also be derived from other rows. If both disagree and nothing tells which one is damaged, neither is changed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -182,7 +182,7 @@ fn streams(conn: &Connection) -> Outcome<()> {
     if wrong.is_empty() {
         return Ok(());
     }
-    // Their entries are those of what the rows were.
+    // The indexes still have the old values.
     conn.execute_batch("REINDEX stream; REINDEX connector;")?;
     for (sql, num, is) in wrong {
         conn.execute(sql, params![num, is])?;

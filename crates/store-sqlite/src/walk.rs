@@ -3,15 +3,14 @@
 //! SQLite reads the log up to the first frame whose checksum does not hold, and says nothing: that is how it finds the end of what a power cut left.
 //! A flipped bit looks the same, and then all that was written behind it is gone, although it was acknowledged. The two can be told apart:
 //!
-//! - Each frame bears the salts of its log. Frames behind the end that bear others are left of an earlier log that was written over.
-//! - Each commit waits for the disk before the next transaction writes. So where a commit of this log lies beyond the place at which the reading
-//!   stops, and a frame behind it whose checksum goes on from its own, what is there was on the disk, and is damaged. Otherwise it may be the last
-//!   transaction, cut off, which nobody was told of.
+//! - Each frame has the salts of its log. Frames behind the end with other salts are what is left of an earlier log.
+//! - Each commit waits for the disk before the next transaction writes. If SQLite stops reading before a commit, and another frame follows that
+//!   commit, the part in between was on the disk and is damaged. Otherwise it may be the last transaction, cut off before anybody was told of it.
 //!
-//! The checksum also tells that one bit was flipped, and nearly always which: that is turned back, and nothing is lost. Of the upper bits of a word
-//! several may look the same. Then it is the one in which the page differs from how it was before, if that is one alone. Otherwise the page is taken as
-//! it is, with its one wrong bit, and the sums of the frames behind it are made anew: what is in a page has checks of its own, and all that was
-//! acknowledged is there. Whatever else cannot be read is said, and the log is kept.
+//! The checksum also tells that one bit was flipped, and nearly always which one: that bit is turned back, and nothing is lost. For the upper bits of a
+//! word, several bits fit the checksum. If the older version of the page differs in exactly one of them, it is that one. Otherwise the page is taken
+//! with its one wrong bit, and the sums of the frames behind it are computed again: a page's contents have checks of their own. Any other damage is
+//! logged as a loss, and a copy of the log is kept.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -105,20 +104,21 @@ struct Walk {
     likely: u64,
     doubtful: u64,
     lost: u64,
-    /// Where that begins which SQLite will not read.
+    /// From here on SQLite does not read.
     end: u64,
 }
 
 impl Walk {
-    /// Mends the log, and keeps it as it was. Whatever happens meanwhile, the log is the old one or the mended one, or a bit of several is still to
-    /// be turned back.
+    /// Mends the log, and keeps a copy of it as it was. If the process is killed meanwhile, the next start finds the old log, the mended one, or one in
+    /// which some bits are still to be turned back.
     fn mend(&self, log: &Path, kept: &Path) -> io::Result<()> {
         if self.doubtful > 0 {
             // The sums of many frames change, and half of them would be damage.
             let new = log.with_extension("mending");
             fs::copy(log, &new)?;
             self.write(&OpenOptions::new().write(true).open(&new)?)?;
-            fs::hard_link(log, kept)?;
+            // A file system without links has a copy.
+            fs::hard_link(log, kept).or_else(|_| fs::copy(log, kept).map(drop))?;
             fs::rename(&new, log)?;
             return sync_directory(log);
         }
@@ -288,7 +288,7 @@ impl Walk {
     }
 }
 
-/// What the first two frames bear that bear the same, and not nothing.
+/// The salts of the first two frames in a row that have the same ones, other than zero.
 fn salts_of(file: &File, size: usize) -> Option<[u8; 8]> {
     let (mut at, mut head, mut before) = (HEADER as u64, [0; FRAME], [0; 8]);
     while file.read_exact_at(&mut head, at).is_ok() {
@@ -445,7 +445,7 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     of_word(bytes, at, true)
 }
 
-/// Has the directory of this file on disk as it is.
+/// Syncs the directory of this file.
 fn sync_directory(file: &Path) -> io::Result<()> {
     File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -366,6 +366,30 @@ async fn no_bit_of_a_cursor_leaves_an_event_out() {
     }
 }
 
+/// A connector whose row is gone although nobody deleted it: its stream, and what waits in it, stay as they are.
+#[tokio::test]
+async fn a_connector_that_is_gone_takes_no_stream_with_it() {
+    let (dir, stream) = half_way().await;
+    let path = dir.path().join("toktra.db");
+    let rows = |what: &str| -> Vec<(bool, i64)> {
+        let file = Connection::open(&path).expect("the database");
+        let mut asked = file.prepare("SELECT removed, cursor FROM stream ORDER BY num").expect("a question");
+        let rows = asked.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect(what);
+        rows.map(|row| row.expect("a stream")).collect()
+    };
+    let before = rows("before");
+    let file = Connection::open(&path).expect("the database");
+    assert_eq!(
+        file.execute("DELETE FROM connector WHERE id = ?1", [stream.connector.0.as_bytes()]).expect("damage"),
+        1
+    );
+    drop(file);
+    let store = Sqlite::open(dir.path(), SqliteOptions::default()).expect("a start");
+    store.close().await.expect("a clean end");
+    assert_eq!(rows("after"), before);
+    assert!(before.iter().any(|(removed, _)| !removed));
+}
+
 /// Which partition is open, whose a stream is, and whether it is removed: each is known from something else as well.
 #[tokio::test]
 async fn no_bit_says_another_partition_or_another_org() {

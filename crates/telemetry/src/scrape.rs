@@ -110,7 +110,7 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, kept: &mut Kept) -> Str
             .value(all);
         page.gauge(
             "toktra_siem_store_largest_org_bytes",
-            "What those of the org with most take; GET /v1/orgs tells which one that is. It gives way first under the disk budget.",
+            "What the stored events of the largest org take. It gives way first under the disk budget; GET /v1/orgs tells which org it is.",
         )
         .value(largest);
         channels(&mut page, &told.channels);

@@ -75,8 +75,8 @@ impl Header {
         }
         if restored.len() > FEW {
             return Err(StoreError::Damaged(format!(
-                "nothing can be saved: the first bytes of the database file are not those of a database of this service ({}). The file was left \
-                 as it was. Bring back a backup",
+                "nothing can be saved: the file is not a database of this service, or too much of its header is damaged ({}). The file was left as it \
+                 was. Bring back a backup",
                 restored.join(", ")
             )));
         }
@@ -101,7 +101,7 @@ impl Header {
         if self.restored.is_empty() { Ok(()) } else { write(path, 0, &self.before) }
     }
 
-    /// Restores the number of the layout, if the tables are those of the newest one: whether they are.
+    /// Restores the layout number if the tables are those of the newest layout. Returns whether they are.
     pub(super) fn restore_layout(&mut self, path: &Path, source: &Connection) -> Result<bool> {
         let is_newest = is_newest(source).map_err(|fault| fault.into_error("reading the list of tables"))?;
         if is_newest {

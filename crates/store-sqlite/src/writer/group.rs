@@ -53,7 +53,7 @@ fn transact(engine: &mut Engine, group: &mut [Box<dyn Job>]) -> rusqlite::Result
         }
     }
     if let Err(error) = whole(engine.write_pending()) {
-        // Where rows of the open partition cannot be added to, those of the next one can.
+        // If the open partition takes no more rows, the next one does.
         stored(error)?;
         whole(engine.write_again(true))?;
         whole(engine.write_pending())?;
