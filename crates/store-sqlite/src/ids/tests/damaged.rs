@@ -7,7 +7,7 @@ use toktra_siem_store::deliveries::{Lease, Open, Taken};
 use toktra_siem_store::next::{Next, Offer};
 
 use super::super::super::fault::Outcome;
-use super::super::super::streams;
+use super::super::super::{stored, streams};
 use super::*;
 
 type Work = fn(&mut Engine) -> Outcome<()>;
@@ -362,10 +362,19 @@ fn an_offer_of_a_damaged_stream_costs_no_post() {
         streams::create(&engine.conn, stream, 1, Seq(0), "{}", "{}").unwrap();
         engine.conn.execute("UPDATE stream SET cursor = 'x'", []).unwrap();
     });
+    // A partition is open when the group begins.
+    let first = bench.new_id();
+    bench.append(vec![(ORGS[1], first, false)]);
     let lease = Lease { stream, epoch: 0 };
     bench.store.shared.offers.put(Offer { lease, org: ORGS[0], from: Seq(0), next: Box::new(Takes) });
     let (own, other) = (bench.new_id(), bench.new_id());
     bench.append(vec![(ORGS[0], own, false), (ORGS[1], other, false)]);
     bench.append(vec![(ORGS[0], own, false), (ORGS[1], other, false)]);
-    assert_eq!(bench.count("SELECT count(*) FROM head_1"), 2);
+    assert_eq!(bench.count("SELECT count(*) FROM head_1"), 3);
+    // The runs were written twice, and take their room once.
+    bench.ask(|engine| {
+        for (org, bytes) in stored::sizes_of(&engine.conn, 1).unwrap() {
+            assert_eq!(i64::try_from(engine.stored.of(org)), Ok(bytes), "org {org}");
+        }
+    });
 }
